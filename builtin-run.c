@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kvm/agent.h"
+#include "kvm/arch.h"
+#include "kvm/builtin.h"
+#include "kvm/chardev.h"
+#include "kvm/instance.h"
+#include "kvm/kernel-find.h"
+#include "kvm/log.h"
+#include "kvm/options.h"
+#include "kvm/rootfs.h"
+#include "kvm/util.h"
+#include "kvm/vesa.h"
+#include "kvm/vm.h"
+
+#define RUN_DEFAULT_RAM GIB
+#define RUN_MIN_RAM	(64 * KIB)
+
+/* What the options set; cfg is what the rest of lkvm sees of it. */
+struct run_options {
+	struct vm_config cfg;
+	struct rootfs rootfs;
+	const char *run_dir, *log_file;
+	bool mem_given, net_given;
+};
+
+/* --- option callbacks: each prints what is wrong with the word, once --- */
+
+/* SIZE[@ADDR] */
+static int run_parse_mem(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	const char *at = strchr(word, '@');
+	char *size = at ? strndup(word, at - word) : strdup(word);
+	uint64_t bytes = 0;
+
+	if (!size)
+		return -ENOMEM;
+	if (at && (parse_u64(at + 1, &run->cfg.ram_base) < 0 || !run->cfg.ram_base)) {
+		log_error("--mem %s: '%s' is not an address", word, at + 1);
+		free(size);
+		return -EINVAL;
+	}
+	if (parse_size(size, MIB, &bytes) < 0)
+		bytes = 0;
+	free(size);
+	if (!bytes) {
+		log_error("--mem %s: not a size (512, 2G, ..)", word);
+		return -EINVAL;
+	}
+	if (bytes < RUN_MIN_RAM || bytes % 4096) {
+		log_error("--mem %s: must be a multiple of 4K and at least 64K", word);
+		return -EINVAL;
+	}
+	run->cfg.ram_size = bytes;
+	run->mem_given = true;
+	return 0;
+}
+
+/* A list of CPUs as the kernel writes it: 0-3,8. */
+static int run_parse_affinity(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	char *list = strdup(word), *rest = list, *range;
+
+	if (!list)
+		return -ENOMEM;
+	CPU_ZERO(&run->cfg.affinity);
+	while ((range = strsep(&rest, ","))) {
+		char *dash = strchr(range, '-');
+		uint32_t first, last;
+
+		if (dash)
+			*dash = 0;
+		if (parse_u32(range, &first) < 0 || parse_u32(dash ? dash + 1 : range, &last) < 0 ||
+		    first > last || last >= CPU_SETSIZE) {
+			log_error("--vcpu-affinity %s: should be a list of CPUs as 0-3,8", word);
+			free(list);
+			return -EINVAL;
+		}
+		while (first <= last)
+			CPU_SET(first++, &run->cfg.affinity);
+	}
+	free(list);
+	run->cfg.have_affinity = true;
+	return 0;
+}
+
+static int run_parse_cpus(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+
+	if (parse_u32(word, &run->cfg.nr_cpus) < 0 || !run->cfg.nr_cpus) {
+		log_error("--cpus %s: not a number of vCPUs", word);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* -d DIR[,ro]: a folder for the guest's root. False: word is no folder. */
+static bool run_parse_folder(struct run_options *run, const char *word)
+{
+	size_t len = strlen(word);
+	bool ro = len > 3 && !strcmp(word + len - 3, ",ro");
+	char *name = strndup(word, ro ? len - 3 : len);
+
+	run->rootfs.dir = name ? rootfs_find(name) : NULL;
+	free(name);
+	if (run->rootfs.dir && !run->rootfs.sandbox)
+		run->rootfs.rw = !ro;
+	return run->rootfs.dir;
+}
+
+static int run_parse_rootfs_share(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct rootfs *rootfs = &run->rootfs;
+	char *path = realpath(word, NULL); /* lives as long as the process */
+
+	if (!path) {
+		log_error("--%s %s: %m", opt->long_name, word);
+		return -EINVAL;
+	}
+	if (rootfs->nr_shares == ROOTFS_MAX_SHARES) {
+		log_error("--%s %s: more than %d folders", opt->long_name, word, ROOTFS_MAX_SHARES);
+		return -EINVAL;
+	}
+	rootfs->share[rootfs->nr_shares++] =
+		(struct rootfs_share){.dir = path, .rw = !strcmp(opt->long_name, "rwdir")};
+	return 0;
+}
+
+static int run_parse_disk(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	char *words;
+
+	if (!run->rootfs.dir && run_parse_folder(run, word))
+		return 0;
+	words = strdup(word); /* the parameters point into it; lives as long as the process */
+	if (!words)
+		return -ENOMEM;
+	if (run->cfg.nr_disks == CONFIG_MAX_DISKS) {
+		log_error("--disk %s: more than %d disks", word, CONFIG_MAX_DISKS);
+		return -EINVAL;
+	}
+	if (disk_params_parse(&run->cfg.disk[run->cfg.nr_disks], words) < 0)
+		return -EINVAL;
+	run->cfg.nr_disks++;
+	return 0;
+}
+
+static int run_parse_network(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct nic_params *nic = &run->cfg.nic[run->cfg.nr_nics];
+	char *words = strdup(word); /* nic points into it; lives as long as the process */
+
+	run->net_given = true;
+	if (!words)
+		return -ENOMEM;
+	if (run->cfg.nr_nics == CONFIG_MAX_NICS) {
+		log_error("--network %s: more than %d NICs", word, CONFIG_MAX_NICS);
+		return -EINVAL;
+	}
+	if (nic_params_parse(nic, words) < 0)
+		return -EINVAL;
+	for (unsigned int i = 0; nic->mode == NIC_USER && i < run->cfg.nr_nics; i++) {
+		if (run->cfg.nic[i].mode == NIC_USER) {
+			log_error("--network %s: one user NIC is all that a VM can have", word);
+			return -EINVAL;
+		}
+	}
+	if (nic->mode == NIC_NONE)
+		free(words);
+	else
+		run->cfg.nr_nics++;
+	return 0;
+}
+
+static int run_parse_9p(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct vm_config *cfg = &run->cfg;
+	struct p9_params *share = &cfg->share[cfg->nr_shares];
+	char *words = strdup(word); /* share points into it; lives as long as the process */
+
+	if (!words)
+		return -ENOMEM;
+	if (cfg->nr_shares == CONFIG_MAX_SHARES) {
+		log_error("--9p %s: more than %d shares", word, CONFIG_MAX_SHARES);
+		return -EINVAL;
+	}
+	if (p9_params_parse(share, words) < 0)
+		return -EINVAL;
+	for (unsigned int i = 0; i < cfg->nr_shares; i++) {
+		if (!strcmp(cfg->share[i].tag, share->tag)) {
+			log_error("--9p %s: the tag '%s' is taken by %s", word, share->tag,
+				  cfg->share[i].path);
+			return -EINVAL;
+		}
+	}
+	cfg->nr_shares++;
+	return 0;
+}
+
+static int run_parse_console(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+
+	if (!strcmp(word, "serial")) {
+		run->cfg.console = CONSOLE_SERIAL;
+	} else if (!strcmp(word, "virtio")) {
+		run->cfg.console = CONSOLE_VIRTIO;
+	} else {
+		log_error("--console %s: should be serial or virtio", word);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int run_parse_transport(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+
+	if (transport_parse(word, &run->cfg.transport) < 0) {
+		log_error("--virtio-transport %s: should be " TRANSPORT_WORDS, word);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* --sdl and --vnc: the option's name is that of the back end. */
+static int run_parse_display(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct display_params *display = &run->cfg.display;
+	char *words;
+
+	if (display->backend) {
+		log_error("--%s: there is --%s already, and a VM has one display", opt->long_name,
+			  display->backend);
+		return -EINVAL;
+	}
+	display->wanted = true;
+	display->backend = opt->long_name;
+	if (!word)
+		return 0;
+	words = strdup(word); /* display points into it; lives as long as the process */
+	return words ? display_params_parse_vnc(display, words) : -ENOMEM;
+}
+
+static int run_parse_sdl(const struct option_spec *opt, const char *word)
+{
+	if (!word)
+		return run_parse_display(opt, NULL);
+	log_error("--sdl=%s: takes no word", word);
+	return -EINVAL;
+}
+
+static int run_parse_vidmode(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct display_params *display = &run->cfg.display;
+
+	if (display_params_parse_mode(display, word) < 0 ||
+	    vesa_check_mode(display->width, display->height, display->depth, "--vidmode") < 0)
+		return -EINVAL;
+	return 0;
+}
+
+static int run_parse_tty(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	uint32_t nr;
+
+	if (parse_u32(word, &nr) < 0 || nr >= CONFIG_NR_TTYS) {
+		log_error("--tty %s: should be 0 to %d", word, CONFIG_NR_TTYS - 1);
+		return -EINVAL;
+	}
+	run->cfg.tty[nr] = true;
+	return 0;
+}
+
+static int run_parse_loglevel(const struct option_spec *opt, const char *word)
+{
+	enum log_level level;
+
+	(void)opt;
+	if (log_level_parse(word, &level) < 0) {
+		log_error("--loglevel %s: should be error, warning, info or debug", word);
+		return -EINVAL;
+	}
+	log_set_level(level);
+	return 0;
+}
+
+static int run_parse_debug(const struct option_spec *opt, const char *word)
+{
+	(void)opt;
+	(void)word;
+	log_set_level(LOG_LEVEL_DEBUG);
+	return 0;
+}
+
+/* --- defaults --- */
+
+/*
+ * The guest gets a folder for its root when nothing else is there to be one. Firmware, and programs
+ * that are no Linux, do without.
+ */
+static int run_prepare_rootfs(struct run_options *run)
+{
+	struct vm_config *cfg = &run->cfg;
+	bool wanted = rootfs_is_wanted(&run->rootfs);
+	int ret;
+
+	if (!cfg->kernel || cfg->initrd || cfg->nodefaults || (cfg->nr_disks && !wanted)) {
+		if (!wanted)
+			return 0;
+		log_error("a folder as the guest's root goes with neither --initrd, --firmware nor "
+			  "--nodefaults");
+		return -EINVAL;
+	}
+	ret = rootfs_prepare(&run->rootfs, cfg);
+	if (ret != -ENOEXEC)
+		return ret;
+	/* A kernel that cannot be read is told about where it is loaded. */
+	if (!wanted || access(cfg->kernel, R_OK) < 0)
+		return 0;
+	if (run->rootfs.dir)
+		log_error("--disk %s: a folder can only be a Linux kernel's, which %s is not",
+			  run->rootfs.dir, cfg->kernel);
+	else
+		log_error("kernel %s: not a Linux kernel, so it can have no folder for its root",
+			  cfg->kernel);
+	return -EINVAL;
+}
+
+static int run_set_defaults(struct run_options *run)
+{
+	struct vm_config *cfg = &run->cfg;
+	uint64_t host_ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+	if (!cfg->nr_cpus)
+		cfg->nr_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (!run->mem_given)
+		cfg->ram_size = MIN(RUN_DEFAULT_RAM, ALIGN_DOWN(host_ram / 5 * 4, MIB));
+	if (!cfg->name)
+		cfg->name = xasprintf("guest-%d", (int)getpid());
+	if (!cfg->name)
+		return -ENOMEM;
+	cfg->display.vm_name = cfg->name;
+	if (!cfg->display.width) {
+		cfg->display.width = DISPLAY_DEFAULT_WIDTH;
+		cfg->display.height = DISPLAY_DEFAULT_HEIGHT;
+		cfg->display.depth = DISPLAY_DEFAULT_DEPTH;
+	}
+#ifdef HAVE_SLIRP
+	if (!run->net_given && !run->rootfs.sandbox)
+		cfg->nic[cfg->nr_nics++] = (struct nic_params){.mode = NIC_USER, .fd = -1};
+#endif
+	if (cfg->firmware && cfg->kernel) {
+		log_error("--firmware and --kernel exclude each other");
+		return -EINVAL;
+	}
+	if (!cfg->kernel && !cfg->firmware)
+		cfg->kernel = kernel_find();
+	if (!cfg->kernel && !cfg->firmware) {
+		log_fatal("Unable to find a kernel in the usual places: name one with --kernel");
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static const char run_usage[] =
+	"usage: lkvm run [OPTIONS] [KERNEL] [-- COMMAND [ARGS...]]\n\n"
+	"Runs a virtual machine in this terminal; Ctrl-a x ends it. Without a disk and an initrd its\n"
+	"root is this host's, in a copy that is thrown away; there it runs the command, or a shell.\n";
+
+static const char run_sandbox_usage[] =
+	"usage: lkvm sandbox [OPTIONS] [--] COMMAND [ARGS...]\n\n"
+	"Runs a command in a virtual machine that sees this host's files, in a copy that is thrown\n"
+	"away, and has no network. Takes the options of `lkvm run`; its exit status is the command's.\n";
+
+/* Words before the "--" that begins a command. */
+static int run_count_options(int argc, char **argv)
+{
+	int n = 0;
+
+	while (n < argc && strcmp(argv[n], "--") != 0)
+		n++;
+	return n;
+}
+
+static int run_parse(struct run_options *run, int argc, char **argv)
+{
+	struct vm_config *cfg = &run->cfg;
+	const struct option_spec *own;
+	struct option_spec *table;
+	const struct option_spec common[] = {
+		{OPTION_GROUP, .help = "Machine:"},
+		{OPTION_STRING, 0, "name", &cfg->name, "NAME", "what to call the VM (guest-PID)",
+		 0},
+		{OPTION_CALL, 'c', "cpus", run, "N", "number of vCPUs (the host's)",
+		 run_parse_cpus},
+		{OPTION_CALL, 0, "vcpu-affinity", run, "LIST", "host CPUs that vCPUs run on (all)",
+		 run_parse_affinity},
+		{OPTION_CALL, 'm', "mem", run, "SIZE[@ADDR]", "RAM in MiB, or with K, M, G, T (1G)",
+		 run_parse_mem},
+		{OPTION_STRING, 0, "hugetlbfs", &cfg->hugetlbfs, "DIR", "take RAM from this mount",
+		 0},
+		{OPTION_FLAG, 0, "no-acpi", &cfg->no_acpi, 0, "no ACPI tables, an MP table only",
+		 0},
+		{OPTION_FLAG, 0, "no-reboot", &cfg->no_reboot, 0, "end when the guest reboots", 0},
+		{OPTION_STRING, 0, "dev", &cfg->kvm_path, "FILE", "the KVM device (/dev/kvm)", 0},
+		{OPTION_GROUP, .help = "Boot:"},
+		{OPTION_STRING, 'k', "kernel", &cfg->kernel, "FILE",
+		 "bzImage, vmlinux or flat binary", 0},
+		{OPTION_STRING, 'i', "initrd", &cfg->initrd, "FILE", "initial RAM disk", 0},
+		{OPTION_STRING, 'p', "params", &cfg->params, "WORDS",
+		 "appended to the kernel's command line", 0},
+		{OPTION_STRING, 'f', "firmware", &cfg->firmware, "FILE", "firmware, not a kernel",
+		 0},
+		{OPTION_FLAG, 0, "nodefaults", &cfg->nodefaults, 0,
+		 "the command line is what --params says", 0},
+		{OPTION_GROUP, .help = "Devices:"},
+		{OPTION_CALL, 'd', "disk", run, "FILE[,KEY=VALUE..]",
+		 "a disk image or block device (docs/disks.md)", run_parse_disk},
+		{OPTION_CALL, 'n', "network", run, "MODE[,KEY=VALUE..]",
+		 "a NIC: user, tap or none (docs/networking.md)", run_parse_network},
+		{OPTION_CALL, 0, "9p", run, "DIR[,tag=TAG][,ro]",
+		 "share a folder with the guest (docs/sharing.md)", run_parse_9p},
+		{OPTION_CALL, 0, "virtio-transport", run, "KIND",
+		 "of all virtio devices: " TRANSPORT_WORDS " (pci)", run_parse_transport},
+		{OPTION_FLAG, 0, "rng", &cfg->rng, 0, "a source of random numbers", 0},
+		{OPTION_FLAG, 0, "balloon", &cfg->balloon, 0,
+		 "a memory balloon; see `lkvm balloon` and `lkvm stat`", 0},
+		{OPTION_GROUP, .help = "A folder as the guest's root:"},
+		{OPTION_FLAG, 0, "rw", &run->rootfs.rw, 0, "writes go to the host, not into a copy",
+		 0},
+		{OPTION_CALL, 0, "rodir", run, "DIR", "this folder of the host, too, read-only",
+		 run_parse_rootfs_share},
+		{OPTION_CALL, 0, "rwdir", run, "DIR", "this folder of the host, too, writable",
+		 run_parse_rootfs_share},
+		{OPTION_STRING, 0, "user", &run->rootfs.user, "USER", "who runs the command (root)",
+		 0},
+		{OPTION_STRING, 0, "cwd", &run->rootfs.cwd, "DIR", "and in what folder", 0},
+		{OPTION_STRING, 0, "modules", &run->rootfs.modules, "DIR",
+		 "the kernel's modules (/lib/modules/VERSION)", 0},
+		{OPTION_GROUP, .help = "Display (docs/display.md):"},
+		{OPTION_CALL_OPTIONAL, 0, "sdl", run, NULL, "a window", run_parse_sdl},
+		{OPTION_CALL_OPTIONAL, 0, "vnc", run, "[HOST]:N[,KEY=VALUE..]",
+		 "a VNC server (127.0.0.1:0)", run_parse_display},
+		{OPTION_CALL, 0, "vidmode", run, "WxH[xDEPTH]",
+		 "the mode to begin with (1024x768x32)", run_parse_vidmode},
+		{OPTION_GROUP, .help = "Console:"},
+		{OPTION_CALL, 0, "console", run, "KIND", "serial or virtio (serial)",
+		 run_parse_console},
+		{OPTION_CALL, 0, "tty", run, "N", "put serial port N (0-3) on a new pty",
+		 run_parse_tty},
+		{OPTION_FLAG, 0, "detach", &cfg->detach, 0,
+		 "return once the VM runs; see `lkvm console`", 0},
+		{OPTION_STRING, 0, "log", &run->log_file, "FILE",
+		 "where a detached VM's messages go", 0},
+		{OPTION_GROUP, .help = "Other:"},
+		{OPTION_STRING, 0, "run-dir", &run->run_dir, "DIR", "folder of the control sockets",
+		 0},
+		{OPTION_CALL, 0, "loglevel", run, "LEVEL", "error, warning, info or debug (info)",
+		 run_parse_loglevel},
+		{OPTION_CALL_OPTIONAL, 0, "debug", run, NULL, "the same as --loglevel debug",
+		 run_parse_debug},
+		{OPTION_FLAG, 0, "debug-mmio", &cfg->debug_mmio, 0, "log memory nobody answers at",
+		 0},
+		{OPTION_FLAG, 0, "debug-ioport", &cfg->debug_ioport, 0,
+		 "log ports nobody answers at", 0},
+		{OPTION_FLAG, 0, "debug-single-step", &cfg->debug_single_step, 0,
+		 "log every instruction", 0},
+		{0},
+	};
+	const char *usage = run->rootfs.sandbox ? run_sandbox_usage : run_usage;
+	int options = run_count_options(argc, argv), first;
+
+	own = arch_run_options(cfg);
+	table = own ? options_join(common, own) : NULL;
+	if (!table)
+		return -ENOMEM;
+	first = options_parse(options, argv, table, usage, run->rootfs.sandbox);
+	free(table);
+	if (first < 0)
+		return first;
+	if (options < argc)
+		run->rootfs.command = argv + options + 1;
+	else if (run->rootfs.sandbox && first < options)
+		run->rootfs.command = argv + first;
+	if (run->rootfs.command && !run->rootfs.command[0]) {
+		log_error("--: a command should follow");
+		return -EINVAL;
+	}
+	if (run->rootfs.sandbox && options == argc)
+		first = argc;
+	if (first < options && !cfg->kernel && !cfg->firmware)
+		cfg->kernel = argv[first++];
+	if (first < options) {
+		log_error("'%s': one kernel is enough", argv[first]);
+		return -EINVAL;
+	}
+	if (run->run_dir)
+		instance_set_run_dir(run->run_dir);
+	return 0;
+}
+
+/* --- detaching --- */
+
+/*
+ * The VM lives in a child that has no terminal; the parent waits to hear that it was created, so
+ * that errors reach the person who typed, and hands on the exit status if it was not. Returns the
+ * pipe on which the child reports, in the child; the parent does not return.
+ */
+static int run_detach(const struct run_options *run)
+{
+	int report[2], status;
+	char ok;
+	pid_t child;
+
+	if (pipe2(report, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+		log_error("--detach: %m");
+		exit(EXIT_HOST_ERROR);
+	}
+	if (child == 0) {
+		close(report[0]);
+		setsid();
+		return report[1];
+	}
+	close(report[1]);
+	if (read_full(report[0], &ok, 1) == 0) {
+		printf("%s\n", run->cfg.name);
+		fflush(stdout);
+		_exit(EXIT_OK);
+	}
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		_exit(EXIT_HOST_ERROR);
+	_exit(WEXITSTATUS(status));
+}
+
+/* The VM stands: let go of the terminal and of the parent. */
+static int run_detached(const struct run_options *run, int report_fd)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), log_fd = null_fd;
+
+	if (run->log_file)
+		log_fd = open(run->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (null_fd < 0 || log_fd < 0) {
+		log_error("%s: %m", run->log_file && null_fd >= 0 ? run->log_file : "/dev/null");
+		return -EIO;
+	}
+	dup2(null_fd, STDIN_FILENO);
+	dup2(null_fd, STDOUT_FILENO);
+	dup2(log_fd, STDERR_FILENO);
+	if (log_fd != null_fd)
+		close(log_fd);
+	close(null_fd);
+	write_full(report_fd, "", 1);
+	close(report_fd);
+	return 0;
+}
+
+/* --- the end --- */
+
+/* What the guest's kernel had to say, when that is all that is known. */
+static void run_print_console(struct vm *vm)
+{
+	static char text[4096];
+	size_t len = chardev_backlog(vm->console, text, sizeof(text));
+	const char *line = len == sizeof(text) ? memchr(text, '\n', len) : NULL;
+	size_t skip = line ? (size_t)(line + 1 - text) : 0;
+
+	log_error("the guest ended without a status; its console's last lines:");
+	write_full(STDERR_FILENO, text + skip, len - skip);
+}
+
+/* A command's status is lkvm's own. */
+static int run_exit_status(const struct run_options *run, struct vm *vm, enum exit_code code)
+{
+	bool stopped = atomic_load(&vm->outcome) == VM_OUTCOME_STOPPED;
+	int status;
+
+	if (!vm->agent)
+		return code;
+	if (agent_exit_status(vm->agent, &status))
+		return status;
+	if (stopped)
+		return run->rootfs.command ? 128 + SIGKILL : EXIT_OK;
+	if (run->cfg.pipes)
+		run_print_console(vm);
+	return EXIT_NO_STATUS;
+}
+
+/* The VM lives in here. */
+static int run_vm(struct run_options *run, int report_fd)
+{
+	struct vm *vm = vm_create(&run->cfg);
+	int status = EXIT_HOST_ERROR;
+
+	if (!vm)
+		return EXIT_HOST_ERROR;
+	if (!run->cfg.detach || run_detached(run, report_fd) == 0)
+		status = run_exit_status(run, vm, vm_run(vm));
+	vm_destroy(vm);
+	/* What goes with a command's output is the command's. */
+	if (status == EXIT_OK && !run->rootfs.command && !run->cfg.pipes)
+		log_info("KVM session ended normally.");
+	return status;
+}
+
+int run_main(int argc, char **argv, bool sandbox)
+{
+	/* Static: larger than a stack frame should be, and it lives as long as the process. */
+	static struct run_options run = {.cfg.kvm_path = "/dev/kvm"};
+	int report_fd = -1, ret;
+
+	run.rootfs.sandbox = sandbox;
+	ret = run_parse(&run, argc, argv);
+	if (ret == OPTIONS_HELP)
+		return EXIT_OK;
+	if (ret < 0)
+		return EXIT_USAGE;
+	if (run.log_file && !run.cfg.detach) {
+		log_error("--log %s: only a detached VM has a log", run.log_file);
+		return EXIT_USAGE;
+	}
+	ret = run_set_defaults(&run);
+	if (ret == 0 && instance_check_name(run.cfg.name) < 0)
+		ret = -EINVAL;
+	if (ret == 0)
+		ret = run_prepare_rootfs(&run);
+	if (ret < 0)
+		return ret == -EINVAL ? EXIT_USAGE : EXIT_HOST_ERROR;
+	if (run.cfg.detach)
+		report_fd = run_detach(&run);
+	return run_vm(&run, report_fd);
+}
+
+int builtin_run(int argc, char **argv)
+{
+	return run_main(argc, argv, false);
+}

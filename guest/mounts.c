@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <asm/errno.h>
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+
+#include "init.h"
+
+/* Nobody else changes what is read-only to us; what is not, the host may change any time. */
+#define MOUNTS_9P    "trans=virtio,version=9p2000.L,msize=512000,cache="
+#define MOUNTS_9P_RO MOUNTS_9P "loose"
+#define MOUNTS_9P_RW MOUNTS_9P "mmap"
+
+static long mounts_one(const char *what, const char *where, const char *type, unsigned long flags,
+		       const char *options)
+{
+	SYS(mkdirat, AT_FDCWD, where, 0755, 0, 0);
+	return SYS(mount, what, where, type, flags, options);
+}
+
+static void mounts_must(struct init *init, const char *what, const char *where, const char *type,
+			unsigned long flags, const char *options)
+{
+	long ret = mounts_one(what, where, type, flags, options);
+	char line[256];
+
+	if (ret >= 0)
+		return;
+	/* ENODEV is "no such file system type". */
+	STR_JOIN(line, type, " at ", where, ": ", error_name(ret),
+		 ret == -ENODEV ? " (give its modules with --modules)" : "");
+	init_fail(init, "cannot mount ", line, "");
+}
+
+void mounts_early(struct init *init)
+{
+	mounts_must(init, "dev", "/dev", "devtmpfs", 0, "mode=755");
+}
+
+static void mounts_open_root(struct init *init)
+{
+	const char *mode = init_get(init, "root", NULL);
+
+	if (mode && str_equal(mode, "rw")) {
+		mounts_must(init, GUEST_ROOT_TAG, "/new", "9p", 0, MOUNTS_9P_RW);
+		return;
+	}
+	mounts_must(init, GUEST_ROOT_TAG, "/host", "9p", MS_RDONLY, MOUNTS_9P_RO);
+	mounts_must(init, "changes", "/rw", "tmpfs", 0, "size=75%");
+	SYS(mkdirat, AT_FDCWD, "/rw/upper", 0755, 0, 0);
+	SYS(mkdirat, AT_FDCWD, "/rw/work", 0755, 0, 0);
+	mounts_must(init, "root", "/new", "overlay", 0,
+		    "lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work");
+}
+
+static void mounts_make_path(const char *path)
+{
+	char part[4096];
+
+	for (size_t n = 1; path[n] && n < sizeof(part); n++) {
+		if (path[n] != '/')
+			continue;
+		memcpy(part, path, n);
+		part[n] = '\0';
+		SYS(mkdirat, AT_FDCWD, part, 0755, 0, 0);
+	}
+	SYS(mkdirat, AT_FDCWD, path, 0755, 0, 0);
+}
+
+/* share=TAG:ro|rw:DIR */
+static void mounts_shares(struct init *init)
+{
+	const char *share = NULL, *dir;
+	char tag[64];
+
+	while ((share = init_get(init, "share", share))) {
+		size_t n = 0;
+		bool rw;
+
+		while (share[n] && share[n] != ':' && n + 1 < sizeof(tag)) {
+			tag[n] = share[n];
+			n++;
+		}
+		tag[n] = '\0';
+		rw = str_after(share + n, ":rw:") != NULL;
+		dir = share + n + 4;
+		mounts_make_path(dir);
+		mounts_must(init, tag, dir, "9p", rw ? 0 : MS_RDONLY,
+			    rw ? MOUNTS_9P_RW : MOUNTS_9P_RO);
+	}
+}
+
+static void mounts_link(const char *to, const char *path)
+{
+	SYS(symlinkat, to, AT_FDCWD, path, 0, 0);
+}
+
+void mounts_root(struct init *init)
+{
+	const char *mode = init_get(init, "root", NULL);
+
+	mounts_open_root(init);
+	SYS(mkdirat, AT_FDCWD, "/new/dev", 0755, 0, 0);
+	SYS(mount, "/dev", "/new/dev", NULL, MS_MOVE, NULL);
+	SYS(chdir, "/new", 0, 0, 0, 0);
+	SYS(mount, "/new", "/", NULL, MS_MOVE, NULL);
+	SYS(chroot, ".", 0, 0, 0, 0);
+	SYS(chdir, "/", 0, 0, 0, 0);
+
+	mounts_must(init, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mounts_one("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mounts_one("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		   "ptmxmode=666,mode=620,gid=5");
+	mounts_one("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mounts_one("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+	/* Over a copy of the host's root, what is in /tmp may be what the command is about. */
+	if (mode && str_equal(mode, "rw"))
+		mounts_one("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mounts_link("/proc/self/fd", "/dev/fd");
+	mounts_link("/proc/self/fd/0", "/dev/stdin");
+	mounts_link("/proc/self/fd/1", "/dev/stdout");
+	mounts_link("/proc/self/fd/2", "/dev/stderr");
+	mounts_shares(init);
+}

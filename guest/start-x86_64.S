@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Entry and system calls of the embedded init, which has no libc. */
+	.text
+	.globl _start
+_start:
+	xorl %ebp, %ebp
+	andq $-16, %rsp
+	call init_main
+	ud2
+
+/* long sys_call(long nr, long a, long b, long c, long d, long e) */
+	.globl sys_call
+sys_call:
+	movq %rdi, %rax
+	movq %rsi, %rdi
+	movq %rdx, %rsi
+	movq %rcx, %rdx
+	movq %r8, %r10
+	movq %r9, %r8
+	xorl %r9d, %r9d
+	syscall
+	ret
+
+	.section .note.GNU-stack, "", @progbits

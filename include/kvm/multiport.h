@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LKVM_MULTIPORT_H
+#define LKVM_MULTIPORT_H
+
+struct memory;
+struct virtio_device;
+
+/*
+ * A virtio-serial device: a console with several ports (virtio 1.2 §5.3, F_MULTIPORT), each a byte
+ * stream in either direction between a file of the host's and /dev/vportNpM in the guest.
+ *
+ * Nothing is lost and nothing is held: bytes go straight between files and the guest's buffers, and
+ * whoever is slow makes the other side wait. The guest sees the end of in_fd, and of out_fd's
+ * reader, as its port being closed.
+ */
+#define MULTIPORT_MAX 16
+
+struct port_params {
+	const char *name;
+	int in_fd, out_fd; /* -1: none. The caller keeps them, as long as the device lives */
+};
+
+struct multiport_params {
+	unsigned int nr;
+	struct port_params port[MULTIPORT_MAX];
+	/* The guest closed the port, and all that it wrote is delivered. On the device's worker. */
+	void (*closed)(void *arg, unsigned int port);
+	void *arg;
+};
+
+/* NULL after one error line. params must live as long as the device. */
+struct virtio_device *multiport_create(const struct memory *mem, const char *name,
+				       const struct multiport_params *params);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LKVM_VIRTIO_MODELS_H
+#define LKVM_VIRTIO_MODELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One constructor per device model: each makes the model's state and its virtio device around a
+ * back end, which it borrows until virtio_device_destroy(). NULL after one error line. `name` is
+ * what messages call the device and must live as long as it.
+ */
+struct memory;
+struct virtio_device;
+struct disk;
+struct disk_params;
+struct net_backend;
+struct p9_params;
+struct chardev;
+struct seat;
+
+struct virtio_device *blk_create(const struct memory *mem, const char *name, struct disk *disk,
+				 const struct disk_params *params); /* borrowed, too */
+/* Gives the disk, and its image, a new size in bytes. Any thread but the worker. Prints nothing. */
+int blk_resize(struct virtio_device *vdev, uint64_t size);
+struct virtio_device *net_create(const struct memory *mem, const char *name,
+				 struct net_backend *be, const unsigned char mac[6]);
+struct virtio_device *console_create(const struct memory *mem, const char *name,
+				     struct chardev *chr);
+struct virtio_device *rng_create(const struct memory *mem, const char *name);
+/* Opens the folder itself; params must live as long as the device. */
+struct virtio_device *p9_create(const struct memory *mem, const struct p9_params *params);
+
+enum input_kind_id { INPUT_KEYBOARD, INPUT_MOUSE, INPUT_TABLET };
+/* Takes its events from the seat while a driver is up. */
+struct virtio_device *input_create(const struct memory *mem, enum input_kind_id kind,
+				   struct seat *seat);
+
+/* --- the balloon; sizes are in bytes. All but create: any thread but the worker. --- */
+
+/* target: what balloon_set_target() would say. */
+struct virtio_device *balloon_create(const struct memory *mem, const char *name, uint64_t target);
+/* Asks the driver, now or when there will be one, to have that much memory in the balloon. */
+void balloon_set_target(struct virtio_device *vdev, uint64_t bytes);
+
+#define BALLOON_NR_STATS 10 /* VIRTIO_BALLOON_S_* */
+
+struct balloon_stats {
+	uint64_t target, actual; /* what was asked for, and what the driver says is in it */
+	uint64_t when_ns;	 /* now_ns() at which the driver told the rest; 0: never */
+	bool known[BALLOON_NR_STATS];
+	uint64_t value[BALLOON_NR_STATS];
+};
+
+/* What is known by now. */
+struct balloon_stats balloon_get_stats(struct virtio_device *vdev);
+/*
+ * Asks the driver for new statistics, without waiting: when they are there notify_fd, an eventfd
+ * which must outlive the device, is written. A driver may never answer. -ENOTCONN: there is none
+ * that could. Main loop only.
+ */
+int balloon_request_stats(struct virtio_device *vdev, int notify_fd);
+
+#endif

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kvm/kernel-find.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "kvm/unpack.h"
+#include "kvm/util.h"
+
+#define KERNEL_MAX_SIZE (512 * MIB)
+
+/* --- where it is --- */
+
+/* Takes over path; NULL when it cannot be read. */
+static char *kernel_if_there(char *path)
+{
+	if (path && access(path, R_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* By the version in the last part of the path that differs; Debian's and Fedora's places. */
+static char *kernel_newest(const char *pattern)
+{
+	char *best = NULL;
+	glob_t found;
+
+	if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			if (access(found.gl_pathv[i], R_OK) == 0 &&
+			    (!best || strverscmp(found.gl_pathv[i], best) > 0))
+				best = found.gl_pathv[i];
+		best = best ? strdup(best) : NULL;
+		globfree(&found);
+	}
+	return best;
+}
+
+char *kernel_find(void)
+{
+	static const char *const here[] = {
+		"bzImage", "arch/x86/boot/bzImage", "../../arch/x86/boot/bzImage",
+		"Image",   "arch/arm64/boot/Image", "../../arch/arm64/boot/Image",
+	};
+	struct utsname host;
+	char *path = NULL;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(here) && !path; i++)
+		path = kernel_if_there(strdup(here[i]));
+	if (!path && uname(&host) == 0) {
+		path = kernel_if_there(xasprintf("/boot/vmlinuz-%s", host.release));
+		if (!path)
+			path = kernel_if_there(
+				xasprintf("/usr/lib/modules/%s/vmlinuz", host.release));
+	}
+	if (!path)
+		path = kernel_newest("/boot/vmlinuz-[0-9]*");
+	if (!path)
+		path = kernel_newest("/usr/lib/modules/*/vmlinuz");
+	return path;
+}
+
+/* --- what it is --- */
+
+/* "Linux version RELEASE (..." is in every kernel's text. */
+static char *kernel_release_in_text(const uint8_t *image, size_t len)
+{
+	static const char text[] = "Linux version ";
+	const char *at = memmem(image, len, text, sizeof(text) - 1);
+	size_t left, n;
+
+	if (!at)
+		return NULL;
+	at += sizeof(text) - 1;
+	left = len - (size_t)(at - (const char *)image);
+	for (n = 0; n < left && at[n] > ' ' && at[n] <= '~'; n++)
+		;
+	return n ? strndup(at, n) : NULL;
+}
+
+/* x86 boot protocol: kernel_version at 0x20e is where the text is, less 0x200. */
+static char *kernel_release_of_bzimage(const uint8_t *image, size_t len)
+{
+	size_t at, n;
+
+	if (len < 0x210 || memcmp(image + 0x202, "HdrS", 4))
+		return NULL;
+	at = le_load(image + 0x20e, 2) + 0x200;
+	for (n = at; n < len && image[n] > ' ' && image[n] <= '~'; n++)
+		;
+	return n > at ? strndup((const char *)image + at, n - at) : NULL;
+}
+
+/* A packed image as a whole, or one inside an EFI program (zboot: its header says where). */
+static char *kernel_release_of_packed(const uint8_t *image, size_t len)
+{
+	enum unpack_format format;
+	char *release = NULL;
+	size_t room = 8 * len;
+	ssize_t n;
+	void *out;
+
+	if (len >= 64 && !memcmp(image, "MZ\0\0zimg", 8)) {
+		uint64_t off = le_load(image + 8, 4), size = le_load(image + 12, 4);
+
+		if (!range_contains(0, len, off, size))
+			return NULL;
+		image += off;
+		len = size;
+	}
+	format = unpack_detect(image, len);
+	if (format == UNPACK_STORED)
+		return NULL;
+	out = malloc(room);
+	n = out ? unpack(format, image, len, out, room) : 0;
+	if (n > 0)
+		release = kernel_release_in_text(out, (size_t)n);
+	free(out);
+	return release;
+}
+
+char *kernel_release(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char *release = NULL;
+	struct stat st;
+	uint8_t *image;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size &&
+	    (uint64_t)st.st_size <= KERNEL_MAX_SIZE) {
+		image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (image != MAP_FAILED) {
+			release = kernel_release_of_bzimage(image, (size_t)st.st_size);
+			if (!release)
+				release = kernel_release_of_packed(image, (size_t)st.st_size);
+			if (!release)
+				release = kernel_release_in_text(image, (size_t)st.st_size);
+			munmap(image, (size_t)st.st_size);
+		}
+	}
+	close(fd);
+	return release;
+}
+
+/* --- its modules --- */
+
+static char *modules_if_there(char *dir)
+{
+	char *list = dir ? xasprintf("%s/modules.order", dir) : NULL;
+	bool there = list && access(list, R_OK) == 0;
+
+	free(list);
+	if (there)
+		return dir;
+	free(dir);
+	return NULL;
+}
+
+/* Beside the kernel first: what was unpacked or built together belongs together. */
+char *kernel_find_modules(const char *path, const char *release)
+{
+	char real[PATH_MAX], *slash, *dir = NULL;
+
+	if (realpath(path, real)) {
+		slash = strrchr(real, '/');
+		*slash = '\0';
+		dir = modules_if_there(strdup(*real ? real : "/"));
+		if (!dir)
+			dir = modules_if_there(xasprintf("%s/../lib/modules/%s", real, release));
+		/* TREE/arch/x86/boot/bzImage, TREE/vmlinux */
+		if (!dir)
+			dir = modules_if_there(xasprintf("%s/../../..", real));
+	}
+	if (!dir)
+		dir = modules_if_there(xasprintf("/lib/modules/%s", release));
+	if (!dir)
+		dir = modules_if_there(xasprintf("/usr/lib/modules/%s", release));
+	return dir;
+}
