@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the boot tests share.  Sourced by them; tests/run gives the environment:
+# LKVM, WORK, LKVM_RUN_DIR, KERNEL_*, INITRD_*, VMLINUX_GENERIC.
+#
+# A test starts guests with vm_start, waits for lines on their consoles, and
+# ends with 0.  Any failed expectation ends it with status 1 and shows the
+# consoles' ends.  Nothing here waits without a limit.
+set -eEu -o pipefail
+
+LIMIT=${LIMIT:-240}		# seconds for a guest to come up
+declare -A VM_PID=()
+
+fail() {
+	local f
+	trap - ERR
+	echo "FAIL: $*"
+	for f in "$WORK"/*.out; do
+		[ -f "$f" ] || continue
+		echo "--- end of ${f##*/}"
+		tail -n 25 "$f" | tr -d '\r'
+	done
+	exit 1
+}
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+skip() { echo "$*"; exit 77; }
+step() { echo "== $* ($SECONDS s)"; }
+
+# Names of kernels as the tests say them -> kernel and initramfs.
+kernel_of() {
+	case $1 in
+	vmlinux) echo "$VMLINUX_GENERIC" ;;
+	*) local v=KERNEL_${1^^}; echo "${!v}" ;;
+	esac
+}
+initrd_of() {
+	case $1 in
+	vmlinux) echo "$INITRD_GENERIC" ;;
+	*) local v=INITRD_${1^^}; echo "${!v}" ;;
+	esac
+}
+
+# guest_words SCRIPT [END]: kernel parameters that make a guest run SCRIPT
+# (sh's words; none: a shell on the console) and then END (poweroff).
+guest_words() {
+	local words=quiet
+	[ -z "$1" ] || words+=" lkvm.run=$(printf '%s\n' "$1" | base64 -w0)"
+	echo "$words lkvm.end=${2:-poweroff}"
+}
+
+# vm_start NAME KERNEL SCRIPT [OPTION...]: a guest in the background, its output
+# in $WORK/NAME.out.  Variables: END, PARAMS (more kernel parameters), INPUT
+# (what its console reads; /dev/null), CPUS, MEM.
+vm_start() {
+	local name=$1 kernel=$2 script=$3
+	shift 3
+	: >"$WORK/$name.out"
+	"$LKVM" run --name "$name" -k "$(kernel_of "$kernel")" -i "$(initrd_of "$kernel")" \
+		-c "${CPUS:-1}" -m "${MEM:-256M}" \
+		-p "$(guest_words "$script" "${END:-}")${PARAMS:+ $PARAMS}" "$@" \
+		<"${INPUT:-/dev/null}" >"$WORK/$name.out" 2>&1 &
+	VM_PID[$name]=$!
+}
+
+vm_alive() { kill -0 "${VM_PID[$1]}" 2>/dev/null; }
+
+# console NAME: what it has printed, without carriage returns.
+console() { tr -d '\r' <"$WORK/$1.out"; }
+# Exactly these words may stand in an echoed command line too; hence -E and ^.
+# Not by a pipe: grep ends at the first match, and pipefail would tell of tr's end.
+said() { grep -aqE -- "$2" <(console "$1"); }
+
+# wait_line NAME REGEX [SECONDS]
+wait_line() {
+	local until=$((SECONDS + ${3:-$LIMIT}))
+	while ! said "$1" "$2"; do
+		if [ -n "${VM_PID[$1]:-}" ] && ! vm_alive "$1"; then
+			! said "$1" "$2" || return 0
+			fail "$1 ended without saying '$2'"
+		fi
+		[ $SECONDS -lt $until ] || fail "$1 did not say '$2' within ${3:-$LIMIT} s"
+		sleep 0.2
+	done
+}
+
+expect_line() { said "$1" "$2" || fail "$1 never said '$2'"; }
+refuse_line() { ! said "$1" "$2" || fail "$1 said $(console "$1" | grep -aE -m1 -- "$2")"; }
+
+# wait_exit NAME STATUS [SECONDS]: it ends by itself, with that exit status.
+wait_exit() {
+	local until=$((SECONDS + ${3:-$LIMIT})) status=0
+	while vm_alive "$1"; do
+		[ $SECONDS -lt $until ] || fail "$1 still runs after ${3:-$LIMIT} s"
+		sleep 0.2
+	done
+	wait "${VM_PID[$1]}" || status=$?
+	unset "VM_PID[$1]"
+	[[ $status =~ ^($2)$ ]] || fail "$1 ended with status $status, not $2"
+}
+
+# Whatever the guest did, its kernel may not have complained about the machine.
+# Known harmless words are left out by the tests themselves.
+no_complaints() {
+	refuse_line "$1" 'Kernel panic|BUG:|WARNING: |Call Trace|soft lockup|rcu.*stall|nobody cared|Oops'
+}
+
+# nothing_left NAME: no row, no file.
+nothing_left() {
+	! "$LKVM" list 2>/dev/null | grep -w -- "$1" || fail "lkvm list still shows $1"
+	[ -z "$(ls -A "$LKVM_RUN_DIR" 2>/dev/null | grep -F -- "$1" || true)" ] ||
+		fail "$LKVM_RUN_DIR still holds $(ls -A "$LKVM_RUN_DIR")"
+}
+
+# succeeds/refuses COMMAND...: by exit status; output in $WORK/command.out.
+succeeds() {
+	local status=0
+	"$@" >"$WORK/command.out" 2>&1 || status=$?
+	[ $status = 0 ] || fail "'${*//$LKVM/lkvm}' ended with $status"
+}
+refuses() {
+	local status=0
+	"$@" >"$WORK/command.out" 2>&1 || status=$?
+	[ $status != 0 ] || fail "'${*//$LKVM/lkvm}' was accepted"
+}
+
+mkdir -p "$LKVM_RUN_DIR"
+chmod 700 "$LKVM_RUN_DIR"

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Ways to end: a guest deaf to the power button (the time limit ends it),
+# SIGTERM (asks the guest), SIGHUP, a second signal (ends at once).
+. "$TESTS/boot/lib.sh"
+deaf='rmmod button; echo READY; while :; do sleep 1; done'
+hears='echo READY; while :; do sleep 1; done'
+vm_start deaf cloud "$deaf"
+vm_start term cloud "$hears"
+wait_line deaf '^READY'
+wait_line term '^READY'
+
+step "stop --timeout of a deaf guest"
+start=$SECONDS
+succeeds "$LKVM" stop --timeout 3 -n deaf
+[ $((SECONDS - start)) -ge 2 ] && [ $((SECONDS - start)) -le 15 ] || fail "took $((SECONDS - start)) s"
+wait_exit deaf 0 5
+nothing_left deaf
+
+step "SIGTERM"
+kill -TERM "${VM_PID[term]}"
+wait_exit term 0 40
+expect_line term '^GUEST power button'
+nothing_left term
+
+vm_start twice cloud "$deaf"
+vm_start hup cloud "$hears"
+wait_line twice '^READY'
+wait_line hup '^READY'
+step "SIGINT twice, SIGHUP"
+kill -INT "${VM_PID[twice]}"
+sleep 1
+vm_alive twice || fail "ended by the first signal, though the guest was only asked"
+kill -INT "${VM_PID[twice]}"
+kill -HUP "${VM_PID[hup]}"
+wait_exit twice '[0-9]*' 10
+wait_exit hup '[0-9]*' 40
+nothing_left twice
+nothing_left hup

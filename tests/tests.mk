@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The tests' part of the root Makefile, which sets OUT (the build folder), LKVM,
+# say and the flags.
+
+RUN_TESTS := O=$(OUT) LKVM=$(LKVM) tests/run
+
+.PHONY: setup check check-unit check-guest check-boot check-host demo test-programs unit-programs
+
+# --- unit tests: a line "/* links: a.c b.c */" in tests/unit/test-NAME.c says
+# what of lkvm goes into the program $(OUT)/tests/unit/test-NAME, and a line
+# "/* libs: x */" which libraries (pkg-config's names); without one, no program ---
+
+unit_words = $(shell sed -n 's|^/\* $(1): \(.*\) \*/.*|\1|p' tests/unit/$(2).c)
+
+# A word -lNAME is a library that has no pkg-config file.
+unit_pkgs = $(filter-out -l%,$(call unit_words,libs,$(1)))
+unit_libs = $(filter -l%,$(call unit_words,libs,$(1)))
+
+UNIT_PROGRAMS :=
+define unit_rule
+ifneq ($(call have,$(call unit_pkgs,$(1)) cmocka),no)
+UNIT_PROGRAMS += $(OUT)/tests/unit/$(1)
+$(OUT)/tests/unit/$(1): $(OUT)/tests/unit/$(1).o \
+		$(patsubst %.c,$(OUT)/%.o,$(call unit_words,links,$(1)))
+	$$(call say,LINK,$$@) $$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ \
+		$(shell $(PKG_CONFIG) --libs cmocka $(call unit_pkgs,$(1)) 2>/dev/null) \
+		$(call unit_libs,$(1)) \
+		$$(LDLIBS_ALL)
+endif
+endef
+ifneq ($(filter check% %-programs,$(MAKECMDGOALS))$(findstring tests/unit/,$(MAKECMDGOALS)),)
+$(foreach t,$(wildcard tests/unit/test-*.c),$(eval $(call unit_rule,$(notdir $(t:.c=)))))
+-include $(UNIT_PROGRAMS:=.d)
+endif
+
+# --- tiny guests: guest.mk adds to GUEST_IMAGES, all in $(OUT)/tests/guest ---
+
+GUEST_IMAGES :=
+-include tests/guest/guest.mk
+
+unit-programs: $(UNIT_PROGRAMS)
+
+test-programs: unit-programs $(GUEST_IMAGES)
+
+# --- what people call ---
+
+# Packages by name and Debian's kernels; does nothing where all is there.
+setup:
+	tests/rig/install
+	tests/rig/fetch
+
+# A make of its own builds, as only after setup are the libraries there to find.
+check:
+	tests/rig/install
+	$(MAKE) -j$(shell nproc) WERROR=1 all test-programs
+	tests/rig/fetch
+	$(RUN_TESTS)
+
+check-unit: $(UNIT_PROGRAMS)
+	$(RUN_TESTS) --tier unit
+
+check-guest: all $(GUEST_IMAGES)
+	$(RUN_TESTS) --tier guest
+
+check-boot: all
+	$(RUN_TESTS) --tier boot
+
+check-host: all
+	$(RUN_TESTS) --tier host
+
+demo:
+	@tests/demo.sh

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* links: virtio/multiport.c virtio/device.c virtio/virtq.c memory.c util/stream.c util/worker.c util/loop.c util/util.c util/log.c */
+/* A console with two ports between an in-process driver and pipes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "kvm/log.h"
+#include "kvm/multiport.h"
+#include "kvm/util.h"
+#include "virtio-driver.h"
+
+#include <linux/virtio_console.h>
+
+#define PORT	   1 /* the one that is used; its queues are 4 and 5 */
+#define RX	   4
+#define TX	   5
+#define CTRL_RX	   2
+#define CTRL_TX	   3
+#define NR_QUEUES  6
+#define QUEUE_SIZE 16
+#define CTRL_SIZE  64 /* of a buffer for control messages */
+
+struct setup {
+	struct drv_ram ram;
+	struct drv_transport transport;
+	struct drv_queue q[NR_QUEUES];
+	struct multiport_params params;
+	struct virtio_device *vdev;
+	int in[2], out[2]; /* pipes; [0] is read from */
+	atomic_uint nr_closed;
+};
+
+static void closed(void *arg, unsigned int port)
+{
+	struct setup *s = arg;
+
+	assert(port == PORT);
+	s->nr_closed++;
+}
+
+static void kick(struct setup *s, unsigned int q)
+{
+	if (drv_wants_kick(&s->q[q]))
+		virtio_device_kick(s->vdev, q);
+}
+
+static uint64_t ctrl_buf(unsigned int id)
+{
+	return DRV_DATA + 0x40000 + id * CTRL_SIZE;
+}
+
+static void give_ctrl_buffers(struct setup *s)
+{
+	for (unsigned int i = 0; i < QUEUE_SIZE; i++) {
+		struct drv_buf buf = {ctrl_buf(i), CTRL_SIZE};
+
+		assert_true(drv_add(&s->q[CTRL_RX], &buf, 0, 1, 0) >= 0);
+	}
+	kick(s, CTRL_RX);
+}
+
+/* The next message from the device, whose buffers come back in the order in which they went. */
+static void expect_ctrl(struct setup *s, unsigned int nr, uint32_t port, uint16_t event,
+			uint16_t value, const char *text)
+{
+	struct virtio_console_control *msg = drv_ptr(&s->ram, ctrl_buf(nr));
+	uint32_t len;
+	int id;
+
+	assert_true(drv_wait_used(&s->q[CTRL_RX], &id, &len));
+	assert_int_equal(len, sizeof(*msg) + strlen(text));
+	assert_int_equal(msg->id, port);
+	assert_int_equal(msg->event, event);
+	assert_int_equal(msg->value, value);
+	assert_memory_equal(msg + 1, text, strlen(text));
+}
+
+static void tell(struct setup *s, uint32_t port, uint16_t event, uint16_t value)
+{
+	const struct virtio_console_control msg = {.id = port, .event = event, .value = value};
+	struct drv_buf buf = {DRV_DATA + 0x50000, sizeof(msg)};
+	uint32_t len;
+	int id;
+
+	memcpy(drv_ptr(&s->ram, buf.gpa), &msg, sizeof(msg));
+	assert_true(drv_add(&s->q[CTRL_TX], &buf, 1, 0, 0) >= 0);
+	kick(s, CTRL_TX);
+	assert_true(drv_wait_used(&s->q[CTRL_TX], &id, &len));
+}
+
+/* Up to the point where Linux has a /dev/vport0p1. */
+static int setup_init(void **state)
+{
+	struct setup *s = calloc(1, sizeof(*s));
+
+	log_set_level(LOG_LEVEL_ERROR);
+	signal(SIGPIPE, SIG_IGN);
+	drv_ram_init(&s->ram);
+	assert_int_equal(pipe2(s->in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(s->out, O_CLOEXEC), 0);
+	s->params = (struct multiport_params){
+		.nr = 2,
+		.port = {{"none", -1, -1}, {"pipe", s->in[0], s->out[1]}},
+		.closed = closed,
+		.arg = s,
+	};
+	s->vdev = multiport_create(&s->ram.mem, "ports", &s->params);
+	virtio_device_attach(s->vdev, &drv_transport_ops, &s->transport);
+	assert_true(drv_negotiate(s->vdev, virtio_device_features(s->vdev)));
+	for (unsigned int q = 0; q < NR_QUEUES; q++)
+		drv_setup_queue(&s->q[q], s->vdev, &s->ram, q, QUEUE_SIZE);
+	virtio_device_set_status(s->vdev, DRV_STATUS_RUNNING);
+	/* Else closing the test's end would not be the end: the device has its own. */
+	close(s->in[0]);
+	close(s->out[1]);
+
+	give_ctrl_buffers(s);
+	tell(s, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	expect_ctrl(s, 0, 0, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+	expect_ctrl(s, 1, 1, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_READY, 1);
+	expect_ctrl(s, 2, PORT, VIRTIO_CONSOLE_PORT_NAME, 1, "pipe");
+	expect_ctrl(s, 3, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1, "");
+	*state = s;
+	return 0;
+}
+
+static int setup_fini(void **state)
+{
+	struct setup *s = *state;
+
+	virtio_device_destroy(s->vdev);
+	drv_ram_fini(&s->ram);
+	close(s->in[1]);
+	close(s->out[0]);
+	free(s);
+	return 0;
+}
+
+static void add_rx(struct setup *s, unsigned int slot)
+{
+	struct drv_buf buf = {DRV_DATA + 0x1000 * slot, 0x1000};
+
+	assert_true(drv_add(&s->q[RX], &buf, 0, 1, 0) >= 0);
+	kick(s, RX);
+}
+
+/* Nothing is sent before the guest listens; then all of it, and then the end. */
+static void input_waits_for_the_guest(void **state)
+{
+	struct setup *s = *state;
+	uint32_t len;
+	int id;
+
+	assert_int_equal(write(s->in[1], "hello", 5), 5);
+	add_rx(s, 0);
+	add_rx(s, 1);
+	usleep(20000);
+	assert_false(drv_get_used(&s->q[RX], &id, &len));
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	assert_true(drv_wait_used(&s->q[RX], &id, &len));
+	assert_int_equal(len, 5);
+	assert_memory_equal(drv_ptr(&s->ram, DRV_DATA), "hello", 5);
+	assert_int_equal(write(s->in[1], "more", 4), 4);
+	assert_true(drv_wait_used(&s->q[RX], &id, &len));
+	assert_memory_equal(drv_ptr(&s->ram, DRV_DATA + 0x1000), "more", 4);
+
+	/* What is written while there is no buffer is not forgotten, nor is the end after it. */
+	assert_int_equal(write(s->in[1], "last", 4), 4);
+	close(s->in[1]);
+	s->in[1] = -1;
+	usleep(20000);
+	add_rx(s, 2);
+	assert_true(drv_wait_used(&s->q[RX], &id, &len));
+	assert_memory_equal(drv_ptr(&s->ram, DRV_DATA + 0x2000), "last", 4);
+	add_rx(s, 3);
+	expect_ctrl(s, 4, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+	assert_false(drv_get_used(&s->q[RX], &id, &len));
+}
+
+/* More than the pipe holds; closing is reported when all of it has been read, not before. */
+static void closing_waits_for_the_reader(void **state)
+{
+	struct setup *s = *state;
+	size_t total = 8 * 0x6000, got = 0;
+	uint8_t *all = drv_ptr(&s->ram, DRV_DATA), chunk[4096];
+	ssize_t n;
+
+	for (size_t i = 0; i < 0x30000; i++)
+		all[i] = i * 7 + (i >> 8);
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	for (unsigned int i = 0; i < 8; i++) {
+		struct drv_buf bufs[] = {{DRV_DATA + 0x6000 * i, 0x1000},
+					 {DRV_DATA + 0x6000 * i + 0x1000, 0x5000}};
+
+		assert_true(drv_add(&s->q[TX], bufs, 2, 0, 0) >= 0);
+		kick(s, TX);
+	}
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	usleep(20000);
+	assert_int_equal(s->nr_closed, 0);
+	while (got < total) {
+		n = read(s->out[0], chunk, sizeof(chunk));
+		assert_true(n > 0);
+		assert_memory_equal(chunk, all + got, n);
+		got += n;
+	}
+	assert_true(DRV_WAIT(s->nr_closed == 1));
+}
+
+/* A reader that goes is told to the guest, and its output is dropped. */
+static void a_reader_that_goes(void **state)
+{
+	struct setup *s = *state;
+	struct drv_buf buf = {DRV_DATA, 100};
+	uint32_t len;
+	int id;
+
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	close(s->out[0]);
+	s->out[0] = -1;
+	expect_ctrl(s, 4, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+	assert_true(drv_add(&s->q[TX], &buf, 1, 0, 0) >= 0);
+	kick(s, TX);
+	assert_true(drv_wait_used(&s->q[TX], &id, &len));
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	assert_true(DRV_WAIT(s->nr_closed == 1));
+}
+
+/* Ports and events that do not exist, and messages that are too short. */
+static void nonsense_is_ignored(void **state)
+{
+	struct setup *s = *state;
+	struct drv_buf small = {DRV_DATA, 3};
+	uint32_t len;
+	int id;
+
+	tell(s, 2, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	tell(s, 0xfffffffe, VIRTIO_CONSOLE_PORT_READY, 1);
+	tell(s, PORT, 99, 1);
+	assert_true(drv_add(&s->q[CTRL_TX], &small, 1, 0, 0) >= 0);
+	kick(s, CTRL_TX);
+	assert_true(drv_wait_used(&s->q[CTRL_TX], &id, &len));
+	assert_false(drv_get_used(&s->q[CTRL_RX], &id, &len));
+	assert_false(virtio_device_status(s->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_init, setup_fini)
+	const struct CMUnitTest tests[] = {
+		TEST(input_waits_for_the_guest),
+		TEST(closing_waits_for_the_reader),
+		TEST(a_reader_that_goes),
+		TEST(nonsense_is_ignored),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

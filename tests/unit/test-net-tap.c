@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* links: net/tap.c util/util.c util/log.c */
+/* Taps in a network namespace of this process's own. Needs root and /dev/net/tun, else skipped. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kvm/log.h"
+#include "kvm/net.h"
+#include "kvm/util.h"
+
+#define HDR_LEN 12
+
+static char dir[] = "/tmp/lkvm-test-tap-XXXXXX";
+
+static struct nic_params tap_params(void)
+{
+	return (struct nic_params){.mode = NIC_TAP, .fd = -1};
+}
+
+static char *tap_name(struct net_backend *be)
+{
+	static struct ifreq ifr;
+
+	assert_int_equal(ioctl(be->fd, TUNGETIFF, &ifr), 0);
+	return ifr.ifr_name;
+}
+
+static int if_ioctl(unsigned long cmd, const char *name, struct ifreq *ifr)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM, 0), ret;
+
+	strcpy(ifr->ifr_name, name);
+	ret = ioctl(sock, cmd, ifr);
+	close(sock);
+	return ret;
+}
+
+static bool is_up(const char *name)
+{
+	struct ifreq ifr = {0};
+
+	return !if_ioctl(SIOCGIFFLAGS, name, &ifr) && ifr.ifr_flags & IFF_UP;
+}
+
+/* 0 when it has none. */
+static in_addr_t address(const char *name, unsigned long cmd)
+{
+	struct ifreq ifr = {0};
+
+	if (if_ioctl(cmd, name, &ifr))
+		return 0;
+	return ((struct sockaddr_in *)&ifr.ifr_addr)->sin_addr.s_addr;
+}
+
+/* An fd of a tap made by hand. */
+static int make_tap(const char *name, int flags, int persist)
+{
+	struct ifreq ifr = {.ifr_flags = flags};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	strcpy(ifr.ifr_name, name);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &ifr), 0);
+	assert_int_equal(ioctl(fd, TUNSETPERSIST, persist), 0);
+	return fd;
+}
+
+static void test_new(void **state)
+{
+	struct nic_params nic = tap_params();
+	struct net_backend *be, *second;
+	char name[IFNAMSIZ];
+
+	(void)state;
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_true(be->vnet_hdr);
+	assert_true(fcntl(be->fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(be->fd, F_GETFD) & FD_CLOEXEC);
+	strcpy(name, tap_name(be));
+	assert_true(is_up(name));
+	assert_int_equal(address(name, SIOCGIFADDR), inet_addr("192.168.33.1"));
+	assert_int_equal(address(name, SIOCGIFNETMASK), inet_addr("255.255.255.0"));
+
+	nic.host_ip.s_addr = inet_addr("10.3.2.1");
+	second = net_tap_open(&nic);
+	assert_non_null(second);
+	assert_int_equal(address(tap_name(second), SIOCGIFADDR), inet_addr("10.3.2.1"));
+	net_backend_close(second);
+	net_backend_close(be);
+	assert_int_equal(if_nametoindex(name), 0);
+}
+
+static void test_offload(void **state)
+{
+	struct nic_params nic = tap_params();
+	struct net_backend *be = net_tap_open(&nic);
+
+	(void)state;
+	assert_non_null(be);
+	assert_int_equal(be->ops->set_offload(be, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6), 0);
+	assert_int_equal(be->ops->set_offload(be, TUN_F_TSO4), -EINVAL);
+	assert_int_equal(be->ops->set_offload(be, 0), 0);
+	net_backend_close(be);
+}
+
+/* Both ways, each frame behind a header of 12 bytes. */
+static void test_frames(void **state)
+{
+	struct nic_params nic = tap_params();
+	struct net_backend *be = net_tap_open(&nic);
+	uint8_t frame[60] = {1, 2, 3, 4, 5, 6, 2, 0, 0, 0, 0, 9, 0x88, 0xb5, 42}, got[2000];
+	uint8_t out[HDR_LEN + 60] = {0};
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5)};
+	struct pollfd pfd = {.events = POLLIN};
+	ssize_t len;
+	int sock;
+
+	(void)state;
+	assert_non_null(be);
+	sock = socket(AF_PACKET, SOCK_RAW, htons(0x88b5));
+	ll.sll_ifindex = if_nametoindex(tap_name(be));
+	assert_int_equal(bind(sock, (void *)&ll, sizeof(ll)), 0);
+
+	assert_int_equal(send(sock, frame, sizeof(frame), 0), sizeof(frame));
+	pfd.fd = be->fd;
+	do {
+		assert_int_equal(poll(&pfd, 1, 2000), 1);
+		len = read(be->fd, got, sizeof(got));
+	} while (len > HDR_LEN + 14 && got[HDR_LEN + 12] != 0x88); /* the host's own chatter */
+	assert_int_equal(len, HDR_LEN + sizeof(frame));
+	assert_memory_equal(got + HDR_LEN, frame, sizeof(frame));
+
+	memset(frame, 0xff, 6);
+	memcpy(out + HDR_LEN, frame, sizeof(frame));
+	assert_int_equal(write(be->fd, out, sizeof(out)), sizeof(out));
+	pfd.fd = sock;
+	assert_int_equal(poll(&pfd, 1, 2000), 1);
+	assert_int_equal(recv(sock, got, sizeof(got), 0), sizeof(frame));
+	assert_memory_equal(got, frame, sizeof(frame));
+	/* A header without sense is refused, not forwarded. */
+	out[1] = 0x7f;
+	assert_int_equal(write(be->fd, out, sizeof(out)), -1);
+	assert_int_equal(errno, EINVAL);
+	close(sock);
+	net_backend_close(be);
+}
+
+static void test_existing(void **state)
+{
+	int fd = make_tap("vmtap", IFF_TAP | IFF_NO_PI, 1);
+	struct nic_params nic = tap_params();
+	struct net_backend *be;
+
+	(void)state;
+	nic.tapif = "vmtap";
+	assert_null(net_tap_open(&nic)); /* in use */
+	close(fd);
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_string_equal(tap_name(be), "vmtap");
+	assert_true(be->vnet_hdr);
+	assert_false(is_up("vmtap"));
+	assert_int_equal(address("vmtap", SIOCGIFADDR), 0);
+	net_backend_close(be);
+	assert_int_not_equal(if_nametoindex("vmtap"), 0);
+	close(make_tap("vmtap", IFF_TAP | IFF_NO_PI, 0));
+
+	nic.tapif = "nosuch";
+	assert_null(net_tap_open(&nic));
+	assert_int_equal(if_nametoindex("nosuch"), 0);
+	nic.tapif = "lo";
+	assert_null(net_tap_open(&nic));
+	nic.tapif = "a-name-that-is-much-too-long";
+	assert_null(net_tap_open(&nic));
+	nic.tapif = "/dev/null";
+	assert_null(net_tap_open(&nic));
+}
+
+static void test_fd(void **state)
+{
+	struct nic_params nic = tap_params();
+	struct net_backend *be;
+
+	(void)state;
+	nic.fd = make_tap("vm%d", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, 0);
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_int_equal(be->fd, nic.fd);
+	assert_true(be->vnet_hdr);
+	assert_true(fcntl(be->fd, F_GETFL) & O_NONBLOCK);
+	net_backend_close(be);
+	assert_int_equal(fcntl(nic.fd, F_GETFD), -1);
+
+	nic.fd = make_tap("vm%d", IFF_TAP | IFF_NO_PI, 0);
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_false(be->vnet_hdr);
+	net_backend_close(be);
+
+	assert_null(net_tap_open(&nic)); /* closed by now */
+	nic.fd = make_tap("vm%d", IFF_TUN | IFF_NO_PI, 0);
+	assert_null(net_tap_open(&nic));
+	close(nic.fd);
+	nic.fd = open("/dev/null", O_RDWR);
+	assert_null(net_tap_open(&nic));
+	close(nic.fd);
+}
+
+static char *make_script(const char *name, const char *body)
+{
+	char *path;
+	FILE *f;
+
+	assert_true(asprintf(&path, "%s/%s", dir, name) > 0);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fprintf(f, "#!/bin/sh\n%s\n", body);
+	fclose(f);
+	chmod(path, 0700);
+	return path;
+}
+
+static void read_log(char *buf, size_t size)
+{
+	char path[64];
+	size_t len;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/log", dir);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	len = fread(buf, 1, size - 1, f);
+	buf[len] = '\0';
+	fclose(f);
+}
+
+static void test_scripts(void **state)
+{
+	char *up = make_script("up", "echo up $# $1 >>$(dirname $0)/log; ip link set $1 up");
+	char *down = make_script("down", "echo down $# $1 >>$(dirname $0)/log");
+	char *bad = make_script("bad", "exit 3"), *killed = make_script("killed", "kill -9 $$");
+	struct nic_params nic = tap_params();
+	char name[IFNAMSIZ], log[256], want[256];
+	struct net_backend *be;
+
+	(void)state;
+	nic.script = up;
+	nic.downscript = down;
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	strcpy(name, tap_name(be));
+	assert_int_equal(address(name, SIOCGIFADDR), 0); /* the script's business */
+	assert_true(is_up(name));
+	net_backend_close(be);
+	read_log(log, sizeof(log));
+	snprintf(want, sizeof(want), "up 1 %s\ndown 1 %s\n", name, name);
+	assert_string_equal(log, want);
+
+	nic.host_ip.s_addr = inet_addr("10.7.7.1");
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_int_equal(address(tap_name(be), SIOCGIFADDR), inet_addr("10.7.7.1"));
+	net_backend_close(be);
+
+	nic.script = bad;
+	assert_null(net_tap_open(&nic));
+	nic.script = killed;
+	assert_null(net_tap_open(&nic));
+	nic.script = "/nonexistent/script";
+	assert_null(net_tap_open(&nic));
+	read_log(want, sizeof(want));
+	assert_int_equal(strlen(want), 2 * strlen(log)); /* and no downscript for those */
+	free(up);
+	free(down);
+	free(bad);
+	free(killed);
+}
+
+/* What virtio-net is told when somebody deletes the interface under it. */
+static void test_deleted(void **state)
+{
+	struct nic_params nic = tap_params();
+	struct net_backend *be = net_tap_open(&nic);
+	char cmd[64];
+	struct pollfd pfd = {.events = POLLIN};
+	uint8_t frame[HDR_LEN + 60] = {0};
+
+	(void)state;
+	assert_non_null(be);
+	snprintf(cmd, sizeof(cmd), "ip link del %s", tap_name(be));
+	assert_int_equal(system(cmd), 0);
+	pfd.fd = be->fd;
+	assert_int_equal(poll(&pfd, 1, 1000), 1);
+	assert_true(pfd.revents & POLLERR);
+	assert_int_equal(write(be->fd, frame, sizeof(frame)), -1);
+	assert_int_not_equal(errno, EAGAIN);
+	net_backend_close(be);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_new),	cmocka_unit_test(test_offload),
+		cmocka_unit_test(test_frames),	cmocka_unit_test(test_existing),
+		cmocka_unit_test(test_fd),	cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_deleted),
+	};
+	char cmd[64];
+	int failed;
+
+	if (access("/dev/net/tun", R_OK | W_OK) || unshare(CLONE_NEWNET)) {
+		printf("SKIP: needs root and /dev/net/tun\n");
+		return 77;
+	}
+	if (!mkdtemp(dir))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd) || failed;
+}
