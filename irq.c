@@ -112,9 +112,9 @@ void irq_msi_init(struct irq_msi *msi)
 	*msi = (struct irq_msi){.fd = -1, .gsi = -1};
 }
 
-static int irq_set_irqfd(struct irq_chip *irq, struct irq_msi *msi, uint32_t flags)
+static int irq_set_irqfd(struct irq_chip *irq, int fd, int gsi, uint32_t flags)
 {
-	struct kvm_irqfd args = {.fd = msi->fd, .gsi = msi->gsi, .flags = flags};
+	struct kvm_irqfd args = {.fd = fd, .gsi = gsi, .flags = flags};
 
 	return ioctl(irq->vm_fd, KVM_IRQFD, &args) < 0 ? -errno : 0;
 }
@@ -196,7 +196,7 @@ static int irq_new_msi(struct irq_chip *irq, struct irq_msi *msi, uint64_t addr,
 	msi->gsi = ret;
 	ret = irq_set_route(irq, msi, addr, data, devid);
 	if (ret == 0)
-		ret = irq_set_irqfd(irq, msi, 0);
+		ret = irq_set_irqfd(irq, msi->fd, msi->gsi, 0);
 	if (ret == 0)
 		return 0;
 	irq_drop_msi(irq, msi);
@@ -226,12 +226,22 @@ void irq_msi_raise(struct irq_msi *msi)
 		eventfd_write(msi->fd, 1);
 }
 
+int irq_msi_tie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	return irq_set_irqfd(irq, fd, msi->gsi, 0);
+}
+
+void irq_msi_untie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	irq_set_irqfd(irq, fd, msi->gsi, KVM_IRQFD_FLAG_DEASSIGN);
+}
+
 void irq_msi_fini(struct irq_chip *irq, struct irq_msi *msi)
 {
 	if (msi->gsi < 0)
 		return;
 	pthread_mutex_lock(&irq->lock);
-	irq_set_irqfd(irq, msi, KVM_IRQFD_FLAG_DEASSIGN);
+	irq_set_irqfd(irq, msi->fd, msi->gsi, KVM_IRQFD_FLAG_DEASSIGN);
 	irq_drop_msi(irq, msi);
 	irq_commit_routes(irq);
 	pthread_mutex_unlock(&irq->lock);

@@ -6,6 +6,13 @@
 
 /* Shared by pci.c and pci-msix.c. */
 
+/* An eventfd that raises a vector (pci_msix_tie). */
+struct pci_msix_source {
+	int fd; /* -1: the entry is free */
+	unsigned int vector;
+	bool tied; /* KVM knows of it */
+};
+
 /* MSI-X (PCI 3.0 §6.8.2): the table and pending bits live here, in a BAR that the device names. */
 struct pci_msix {
 	pthread_mutex_t lock; /* protects all below; taken after pci.lock */
@@ -14,6 +21,7 @@ struct pci_msix {
 	uint8_t *table;	   /* nr_vectors entries of PCI_MSIX_ENTRY_SIZE bytes */
 	uint64_t *pending; /* one bit a vector */
 	struct irq_msi *msi;
+	struct pci_msix_source *source; /* nr_vectors entries */
 	bool enabled, masked;
 };
 

@@ -45,8 +45,9 @@ int pci_add_msix(struct pci_function *fn, unsigned int nr_vectors, unsigned int 
 	fn->msix = msix;
 	msix->table = calloc(nr_vectors, PCI_MSIX_ENTRY_SIZE);
 	msix->pending = calloc(1, MSIX_PBA_SIZE(msix));
+	msix->source = calloc(nr_vectors, sizeof(msix->source[0]));
 	msix->msi = calloc(nr_vectors, sizeof(msix->msi[0]));
-	if (!msix->table || !msix->pending || !msix->msi) {
+	if (!msix->table || !msix->pending || !msix->source || !msix->msi) {
 		free(msix->msi);
 		msix->msi = NULL; /* pci_msix_fini() frees the rest */
 		return -ENOMEM;
@@ -55,6 +56,7 @@ int pci_add_msix(struct pci_function *fn, unsigned int nr_vectors, unsigned int 
 		msix->table[i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
 			PCI_MSIX_ENTRY_CTRL_MASKBIT;
 		irq_msi_init(&msix->msi[i]);
+		msix->source[i].fd = -1;
 	}
 	return 0;
 }
@@ -69,6 +71,7 @@ void pci_msix_fini(struct pci_function *fn)
 	for (unsigned int i = 0; msix->msi && i < msix->nr_vectors; i++)
 		irq_msi_fini(fn->pci->irq, &msix->msi[i]);
 	free(msix->msi);
+	free(msix->source);
 	free(msix->pending);
 	free(msix->table);
 	pthread_mutex_destroy(&msix->lock);
@@ -81,24 +84,56 @@ static bool pci_msix_vector_masked(const struct pci_msix *msix, unsigned int vec
 					   PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT;
 }
 
+/* Ties a source to its vector, or unties it, as the vector is `live` or not. */
+static int pci_msix_sync_source(struct pci_function *fn, struct pci_msix_source *source, bool live)
+{
+	struct irq_msi *msi = &fn->msix->msi[source->vector];
+	int ret = 0;
+
+	if (live && !source->tied)
+		ret = irq_msi_tie(fn->pci->irq, msi, source->fd);
+	else if (!live && source->tied)
+		irq_msi_untie(fn->pci->irq, msi, source->fd);
+	source->tied = live && ret == 0;
+	return ret;
+}
+
+static void pci_msix_sync_sources(struct pci_function *fn, unsigned int vector, bool live)
+{
+	struct pci_msix *msix = fn->msix;
+
+	for (unsigned int i = 0; i < msix->nr_vectors; i++)
+		if (msix->source[i].fd >= 0 && msix->source[i].vector == vector)
+			pci_msix_sync_source(fn, &msix->source[i], live);
+}
+
+/* Whether a vector may fire: enabled and unmasked, and KVM has its route. */
+static bool pci_msix_vector_live(struct pci_function *fn, unsigned int vector)
+{
+	struct pci_msix *msix = fn->msix;
+	const uint8_t *entry;
+	int ret;
+
+	if (vector >= msix->nr_vectors || !msix->enabled || pci_msix_vector_masked(msix, vector))
+		return false;
+	entry = msix->table + vector * PCI_MSIX_ENTRY_SIZE;
+	ret = irq_msi_set(fn->pci->irq, &msix->msi[vector],
+			  le_load(entry + PCI_MSIX_ENTRY_LOWER_ADDR, 8),
+			  le_load(entry + PCI_MSIX_ENTRY_DATA, 4), fn->bdf);
+	if (ret < 0)
+		log_guest("%s: MSI-X vector %u: %s", fn->name, vector, strerror(-ret));
+	return ret == 0;
+}
+
 /* A vector that is enabled and unmasked gets its route, and what was pending is delivered. */
 static void pci_msix_sync_vector(struct pci_function *fn, unsigned int vector)
 {
 	struct pci_msix *msix = fn->msix;
-	const uint8_t *entry = msix->table + vector * PCI_MSIX_ENTRY_SIZE;
 	uint64_t bit = UINT64_C(1) << vector % 64;
-	int ret;
+	bool live = pci_msix_vector_live(fn, vector);
 
-	if (!msix->enabled || pci_msix_vector_masked(msix, vector))
-		return;
-	ret = irq_msi_set(fn->pci->irq, &msix->msi[vector],
-			  le_load(entry + PCI_MSIX_ENTRY_LOWER_ADDR, 8),
-			  le_load(entry + PCI_MSIX_ENTRY_DATA, 4), fn->bdf);
-	if (ret < 0) {
-		log_guest("%s: MSI-X vector %u: %s", fn->name, vector, strerror(-ret));
-		return;
-	}
-	if (msix->pending[vector / 64] & bit) {
+	pci_msix_sync_sources(fn, vector, live);
+	if (live && msix->pending[vector / 64] & bit) {
 		msix->pending[vector / 64] &= ~bit;
 		irq_msi_raise(&msix->msi[vector]);
 	}
@@ -142,6 +177,49 @@ void pci_msix_raise(struct pci_function *fn, unsigned int vector)
 		msix->pending[vector / 64] |= UINT64_C(1) << vector % 64;
 	else if (msix->enabled)
 		irq_msi_raise(&msix->msi[vector]);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+static struct pci_msix_source *pci_msix_find_source(struct pci_msix *msix, int fd)
+{
+	for (unsigned int i = 0; i < msix->nr_vectors; i++)
+		if (msix->source[i].fd == fd)
+			return &msix->source[i];
+	return NULL;
+}
+
+int pci_msix_tie(struct pci_function *fn, int fd, unsigned int vector)
+{
+	struct pci_msix *msix = fn->msix;
+	struct pci_msix_source *source;
+	int ret = 0;
+
+	pthread_mutex_lock(&msix->lock);
+	source = pci_msix_find_source(msix, fd);
+	if (source)
+		pci_msix_sync_source(fn, source, false);
+	else
+		source = pci_msix_find_source(msix, -1);
+	if (source) {
+		source->fd = fd;
+		source->vector = vector;
+		ret = pci_msix_sync_source(fn, source, pci_msix_vector_live(fn, vector));
+	}
+	pthread_mutex_unlock(&msix->lock);
+	return source ? ret : -ENOSPC;
+}
+
+void pci_msix_untie(struct pci_function *fn, int fd)
+{
+	struct pci_msix *msix = fn->msix;
+	struct pci_msix_source *source;
+
+	pthread_mutex_lock(&msix->lock);
+	source = pci_msix_find_source(msix, fd);
+	if (source) {
+		pci_msix_sync_source(fn, source, false);
+		source->fd = -1;
+	}
 	pthread_mutex_unlock(&msix->lock);
 }
 

@@ -11,7 +11,7 @@
  * A driver that uses a legacy interface (§1.3.1) knows neither FEATURES_OK nor VERSION_1: its
  * features are settled by DRIVER_OK, or by its first notification if that comes before (§3.1.2).
  */
-#include "kvm/virtio.h"
+#include "device-internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static void virtio_queue_kicked(void *arg, uint32_t events)
 		vdev->model->kick(vdev->dev, queue - vdev->queue);
 }
 
-static int virtio_queue_watch(struct virtio_queue *queue)
+int virtio_queue_watch(struct virtio_queue *queue)
 {
 	if (!queue->source)
 		queue->source = loop_add(virtio_loop(queue->vdev), queue->kick_fd, EPOLLIN,
@@ -304,7 +304,7 @@ struct virtio_device *virtio_device_create(const struct virtio_model *model, voi
 	vdev->mem = mem;
 	vdev->nr_queues = nr_queues;
 	for (unsigned int q = 0; q < nr_queues; q++)
-		vdev->queue[q].kick_fd = -1;
+		vdev->queue[q].kick_fd = vdev->queue[q].call_fd = -1;
 	pthread_mutex_init(&vdev->lock, NULL);
 	if (virtio_device_init_queues(vdev, queue_sizes))
 		goto fail;
@@ -350,7 +350,9 @@ void virtio_device_attach(struct virtio_device *vdev, const struct virtio_transp
 
 uint64_t virtio_device_features(struct virtio_device *vdev)
 {
-	uint64_t features = vdev->model->features(vdev->dev) | VIRTIO_CORE_FEATURES;
+	const struct virtio_model *model = vdev->model;
+	uint64_t rings = model->ring_features ? model->ring_features(vdev->dev) : UINT64_MAX;
+	uint64_t features = model->features(vdev->dev) | (rings & VIRTIO_CORE_FEATURES);
 
 	return vdev->legacy ? (features & VIRTIO_LEGACY_MASK) | VIRTIO_LEGACY_FEATURES : features;
 }

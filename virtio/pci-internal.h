@@ -18,6 +18,9 @@ struct virtio_pci {
 	atomic_uint device_feature_select, driver_feature_select, queue_select;
 	atomic_ushort config_vector, queue_vector[VIRTIO_MAX_QUEUES];
 
+	pthread_mutex_t call_lock; /* protects call_fd, and that its vector is queue_vector */
+	int call_fd[VIRTIO_MAX_QUEUES]; /* -1: the worker raises it */
+
 	pthread_mutex_t isr_lock; /* protects isr and the line's agreement with it */
 	uint8_t isr;
 };

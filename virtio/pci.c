@@ -66,9 +66,32 @@ static void virtio_pci_raise_config(void *transport)
 	virtio_pci_raise(vp, vp->config_vector, VIRTIO_PCI_ISR_CONFIG_BIT);
 }
 
+/* Without MSI-X there is an ISR to set, which KVM cannot: nothing is tied then. call_lock. */
+static void virtio_pci_tie_queue(struct virtio_pci *vp, unsigned int q)
+{
+	int err = pci_msix_tie(&vp->fn, vp->call_fd[q], vp->queue_vector[q]);
+
+	if (err) /* the worker does it instead */
+		log_debug("%s: interrupts of queue %u: %s", vp->vdev->name, q, strerror(-err));
+}
+
+static void virtio_pci_set_call_fd(void *transport, unsigned int q, int fd)
+{
+	struct virtio_pci *vp = transport;
+
+	pthread_mutex_lock(&vp->call_lock);
+	if (vp->call_fd[q] >= 0)
+		pci_msix_untie(&vp->fn, vp->call_fd[q]);
+	vp->call_fd[q] = fd;
+	if (fd >= 0)
+		virtio_pci_tie_queue(vp, q);
+	pthread_mutex_unlock(&vp->call_lock);
+}
+
 static const struct virtio_transport virtio_pci_transport = {
 	.raise_queue = virtio_pci_raise_queue,
 	.raise_config = virtio_pci_raise_config,
+	.set_call_fd = virtio_pci_set_call_fd,
 };
 
 uint8_t virtio_pci_read_isr(struct virtio_pci *vp)
@@ -115,8 +138,13 @@ void virtio_pci_set_config_vector(struct virtio_pci *vp, uint16_t vector)
 
 void virtio_pci_set_queue_vector(struct virtio_pci *vp, unsigned int q, uint16_t vector)
 {
-	if (q < vp->vdev->nr_queues)
-		vp->queue_vector[q] = virtio_pci_check_vector(vp, vector);
+	if (q >= vp->vdev->nr_queues)
+		return;
+	pthread_mutex_lock(&vp->call_lock);
+	vp->queue_vector[q] = virtio_pci_check_vector(vp, vector);
+	if (vp->call_fd[q] >= 0)
+		virtio_pci_tie_queue(vp, q);
+	pthread_mutex_unlock(&vp->call_lock);
 }
 
 uint16_t virtio_pci_queue_vector(struct virtio_pci *vp, unsigned int q)
@@ -543,6 +571,9 @@ struct virtio_pci *virtio_pci_create(struct pci *pci, struct virtio_device *vdev
 	vp->vdev = vdev;
 	vp->nr_vectors = vdev->nr_queues + 1;
 	pthread_mutex_init(&vp->isr_lock, NULL);
+	pthread_mutex_init(&vp->call_lock, NULL);
+	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
+		vp->call_fd[q] = -1;
 	pci_function_init(&vp->fn, pci, vdev->name, vp, &id);
 	virtio_pci_reset_regs(vp);
 	virtio_device_attach(vdev, &virtio_pci_transport, vp);
@@ -562,6 +593,7 @@ void virtio_pci_destroy(struct virtio_pci *vp)
 	virtio_device_set_status(vp->vdev, 0);
 	virtio_device_attach(vp->vdev, NULL, NULL);
 	pci_function_remove(&vp->fn);
+	pthread_mutex_destroy(&vp->call_lock);
 	pthread_mutex_destroy(&vp->isr_lock);
 	free(vp);
 }

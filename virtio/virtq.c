@@ -574,3 +574,17 @@ uint16_t virtq_last_avail(const struct virtq *vq)
 {
 	return vq->next_avail | (vq->packed && vq->avail_wrap ? PACKED_EVENT_WRAP : 0);
 }
+
+void virtq_set_last_avail(struct virtq *vq, uint16_t base)
+{
+	if (vq->packed) {
+		/* The wrap counters and positions meet again when nothing is in flight. */
+		vq->next_avail = vq->next_used = MIN(base & ~PACKED_EVENT_WRAP, vq->size - 1u);
+		vq->avail_wrap = vq->used_wrap = base & PACKED_EVENT_WRAP;
+	} else {
+		vq->next_avail = vq->avail_idx = base;
+		vq->next_used = virtq_load16(vq->device + USED_IDX);
+		memset(vq->head_busy, 0, sizeof(vq->head_busy));
+	}
+	vq->in_flight = vq->unsignalled = 0;
+}

@@ -80,6 +80,13 @@ void irq_msi_init(struct irq_msi *msi);
 int irq_msi_set(struct irq_chip *irq, struct irq_msi *msi, uint64_t addr, uint32_t data,
 		uint32_t devid);
 void irq_msi_raise(struct irq_msi *msi);
+/*
+ * Ties one more eventfd, which stays the caller's, to an MSI that has been set: what is written to
+ * it interrupts the guest with no thread of ours between. From Linux 5.11 on KVM takes what is
+ * written before a poll sees it; older kernels leave it for the poll as well. 0 or a negative errno.
+ */
+int irq_msi_tie(struct irq_chip *irq, const struct irq_msi *msi, int fd);
+void irq_msi_untie(struct irq_chip *irq, const struct irq_msi *msi, int fd);
 void irq_msi_fini(struct irq_chip *irq, struct irq_msi *msi);
 
 #endif

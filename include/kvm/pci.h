@@ -149,6 +149,15 @@ void pci_config_set(struct pci_function *fn, unsigned int reg, unsigned int len,
 /* Interrupts, from any thread. A masked vector sets its pending bit and fires when unmasked. */
 void pci_msix_raise(struct pci_function *fn, unsigned int vector);
 bool pci_msix_enabled(struct pci_function *fn);
+/*
+ * Lets an eventfd, which stays the caller's, raise a vector without us: for back ends in the kernel
+ * or in another process. Tying it again moves it to another vector. While the vector may not fire
+ * (it is masked, MSI-X is off, there is no such vector) nobody takes what is written to the eventfd:
+ * the caller watches it, and then does what it does without all this, pci_msix_raise() among it.
+ * At most as many eventfds as there are vectors: -ENOSPC. The other errors are KVM's.
+ */
+int pci_msix_tie(struct pci_function *fn, int fd, unsigned int vector);
+void pci_msix_untie(struct pci_function *fn, int fd);
 void pci_intx_set(struct pci_function *fn, bool level);
 
 /* The MSI-X table and pending bits, for the BAR handler of a device; off is BAR relative. */

@@ -60,6 +60,12 @@ bool parse_bool(const char *word, bool *val); /* on/off, yes/no, true/false, 1/0
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
 
+/*
+ * Opens a device node to read and write. -1 after one error line, which begins with `what`, the
+ * option that asked for it, and says what to do.
+ */
+int open_device(const char *path, const char *what);
+
 /* asprintf that returns the string, or NULL when memory is out. The caller frees it. */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

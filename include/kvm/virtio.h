@@ -34,6 +34,11 @@ struct virtio_model {
 
 	/* Device-specific feature bits offered. Any thread, constant for the device's life. */
 	uint64_t (*features)(void *dev);
+	/*
+	 * Which features of the rings (§6) go with it, for devices whose queues somebody else serves.
+	 * As above; may be NULL: all that virtq.c has.
+	 */
+	uint64_t (*ring_features)(void *dev);
 
 	/*
 	 * Device configuration (§2.5), off + len within config_size. Any thread, virtio_device.lock
@@ -67,6 +72,12 @@ struct virtio_model {
 struct virtio_transport {
 	void (*raise_queue)(void *transport, unsigned int q);
 	void (*raise_config)(void *transport);
+	/*
+	 * Optional. Lets an eventfd interrupt the driver for queue q without us, as long as KVM can
+	 * do all of it (an MSI-X vector that may fire); -1: no longer. At other times nobody takes
+	 * what is written to it, and the worker, which watches it, calls raise_queue. Worker only.
+	 */
+	void (*set_call_fd)(void *transport, unsigned int q, int fd);
 };
 
 #define VIRTIO_MAX_QUEUES 64
@@ -88,6 +99,8 @@ struct virtio_queue {
 	/* The rest belongs to the worker. */
 	struct virtq *vq; /* NULL while not running */
 	struct loop_source *source;
+	int call_fd; /* -1, unless somebody else serves the queue: see virtio_queue_lend() */
+	struct loop_source *call_source;
 };
 
 struct virtio_device {
@@ -189,6 +202,31 @@ void virtio_config_changed(struct virtio_device *vdev);
  * queue; once the calling callback has returned, the model is stopped, until the driver resets.
  */
 void virtio_needs_reset(struct virtio_device *vdev, const char *why);
+
+/*
+ * Lending a queue: somebody else serves it, the kernel (virtio/vhost.c) or another process. From the
+ * model's start or kick until its stop or queue_stop, for queues that run (virtio_queue() != NULL).
+ * In between the model's kick is not called for it and its virtq is not to be touched.
+ */
+struct virtio_loan {
+	uint16_t size;
+	uint16_t base;		       /* where the ring stands: virtq_last_avail() */
+	uint64_t desc, driver, device; /* guest addresses; the areas lie in RAM */
+	/*
+	 * Eventfds, which stay the queue's: the driver's notifications, whatever the transport and
+	 * wherever its registers are moved; and what to write when the driver wants an interrupt.
+	 */
+	int kick_fd, call_fd;
+};
+
+/* 0 or a negative errno. What the driver made available before counts as notified. */
+int virtio_queue_lend(struct virtio_device *vdev, unsigned int q, struct virtio_loan *loan);
+/*
+ * The borrower has let go of queue and eventfds, with all buffers before `base` returned to the
+ * driver. Nothing happens to a queue that is not lent.
+ */
+void virtio_queue_return(struct virtio_device *vdev, unsigned int q, uint16_t base);
+bool virtio_queue_lent(const struct virtio_device *vdev, unsigned int q);
 
 /*
  * What most models do on a kick: pop every chain, let `handle` fill it and return the bytes it

@@ -96,5 +96,7 @@ bool virtq_broken(const struct virtq *vq);
 
 /* For vhost: where the ring stands (VHOST_SET_VRING_BASE); packed: bit 15 is the wrap counter. */
 uint16_t virtq_last_avail(const struct virtq *vq);
+/* Goes on from there: all before it has been returned to the driver by somebody else. */
+void virtq_set_last_avail(struct virtq *vq, uint16_t base);
 
 #endif

@@ -122,6 +122,21 @@ static void test_msi_routes_do_not_leak(void **state)
 	assert_int_equal(kvm.irqfds, 0);
 }
 
+static void test_msi_tie(void **state)
+{
+	struct irq_msi msi;
+
+	irq_msi_init(&msi);
+	assert_int_equal(irq_msi_set(*state, &msi, 0xfee00000, 1, 0), 0);
+	assert_int_equal(irq_msi_tie(*state, &msi, 77), 0);
+	assert_int_equal(kvm.irqfds, 2);
+	assert_int_equal(kvm.nr_routes, 2 + 1);
+	irq_msi_untie(*state, &msi, 77);
+	assert_int_equal(kvm.irqfds, 1);
+	irq_msi_fini(*state, &msi);
+	assert_int_equal(kvm.irqfds, 0);
+}
+
 static void test_msi_failure_leaves_nothing(void **state)
 {
 	struct irq_msi msi;
@@ -157,6 +172,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_msi_routes_do_not_leak, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_msi_failure_leaves_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_msi_tie, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ext_dest_id, setup, teardown),
 	};
 

@@ -100,7 +100,10 @@ static void rig_raise_config(void *arg)
 	rig->config_irqs++;
 }
 
-static const struct virtio_transport rig_transport = {rig_raise_queue, rig_raise_config};
+static const struct virtio_transport rig_transport = {
+	.raise_queue = rig_raise_queue,
+	.raise_config = rig_raise_config,
+};
 
 static struct rig *rig_create(bool vnet_hdr)
 {

@@ -94,6 +94,24 @@ void irq_msi_raise(struct irq_msi *msi)
 	fake_raised++;
 }
 
+/* Eventfds that are tied: which GSI fires when fd (a small number) is written. */
+static int fake_tied[8];
+
+int irq_msi_tie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	(void)irq;
+	assert_int_equal(fake_tied[fd], 0); /* KVM takes an eventfd once */
+	fake_tied[fd] = msi->data;
+	return 0;
+}
+
+void irq_msi_untie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	(void)irq;
+	assert_int_equal(fake_tied[fd], msi->data);
+	fake_tied[fd] = 0;
+}
+
 void irq_msi_fini(struct irq_chip *irq, struct irq_msi *msi)
 {
 	(void)irq;
@@ -513,6 +531,65 @@ static void test_msix_pending(void **state)
 	device_destroy(d);
 }
 
+static void msix_program(struct device *d, unsigned int vector, uint32_t data, bool masked)
+{
+	pci_msix_write(&d->fn, 16 * vector, 8, 0xfee00000);
+	pci_msix_write(&d->fn, 16 * vector + 8, 4, data);
+	pci_msix_write(&d->fn, 16 * vector + 12, 4, masked);
+}
+
+/* An eventfd is KVM's for just as long as its vector may fire. */
+static void test_msix_tie(void **state)
+{
+	struct machine *m = *state;
+	struct device *d = msix_device_create(m);
+	unsigned int cap = cfg_read(m, d->fn.bdf, PCI_CAPABILITY_LIST, 1);
+	unsigned int flags = cap + PCI_MSIX_FLAGS;
+
+	memset(fake_tied, 0, sizeof(fake_tied));
+	assert_int_equal(pci_msix_tie(&d->fn, 5, 0), 0);
+	msix_program(d, 0, 40, false);
+	assert_int_equal(fake_tied[5], 0); /* MSI-X is off */
+	cfg_write(m, d->fn.bdf, flags, 2, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(fake_tied[5], 40);
+	cfg_write(m, d->fn.bdf, flags, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	assert_int_equal(fake_tied[5], 0);
+	/* What its owner finds in it meanwhile is remembered, and fires on unmask. */
+	pci_msix_raise(&d->fn, 0);
+	assert_int_equal(fake_raised, 0);
+	cfg_write(m, d->fn.bdf, flags, 2, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(fake_tied[5], 40);
+	assert_int_equal(fake_raised, 1);
+	pci_msix_write(&d->fn, 12, 4, 1);
+	assert_int_equal(fake_tied[5], 0);
+	pci_msix_write(&d->fn, 12, 4, 0);
+	assert_int_equal(fake_tied[5], 40);
+
+	/* Two on one vector; one that moves to a masked vector, to none, and back. */
+	assert_int_equal(pci_msix_tie(&d->fn, 6, 0), 0);
+	assert_int_equal(fake_tied[6], 40);
+	assert_int_equal(pci_msix_tie(&d->fn, 6, 1), 0);
+	assert_int_equal(fake_tied[6], 0);
+	msix_program(d, 1, 41, false);
+	assert_int_equal(fake_tied[6], 41);
+	assert_int_equal(pci_msix_tie(&d->fn, 6, 0xffff), 0);
+	assert_int_equal(fake_tied[6], 0);
+	assert_int_equal(pci_msix_tie(&d->fn, 6, 1), 0);
+	assert_int_equal(fake_tied[6], 41);
+	assert_int_equal(fake_tied[5], 40);
+
+	assert_int_equal(pci_msix_tie(&d->fn, 7, 2), 0);
+	assert_int_equal(pci_msix_tie(&d->fn, 4, 2), -ENOSPC);
+	pci_msix_untie(&d->fn, 6);
+	pci_msix_untie(&d->fn, 6);
+	assert_int_equal(fake_tied[6], 0);
+	assert_int_equal(pci_msix_tie(&d->fn, 4, 0), 0);
+	for (int fd = 4; fd < 8; fd++)
+		pci_msix_untie(&d->fn, fd);
+	assert_int_equal(fake_tied[4] + fake_tied[5] + fake_tied[7], 0);
+	device_destroy(d);
+}
+
 static void test_intx(void **state)
 {
 	struct machine *m = *state;
@@ -671,6 +748,7 @@ int main(void)
 		T(test_all_slots_and_functions),
 		T(test_windows_end),
 		T(test_msix_pending),
+		T(test_msix_tie),
 		T(test_intx),
 		T(test_random_writes),
 		T(test_traffic),

@@ -60,6 +60,17 @@ void irq_msi_raise(struct irq_msi *msi)
 	fake_raised++;
 }
 
+int irq_msi_tie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	(void)irq, (void)msi, (void)fd;
+	return 0;
+}
+
+void irq_msi_untie(struct irq_chip *irq, const struct irq_msi *msi, int fd)
+{
+	(void)irq, (void)msi, (void)fd;
+}
+
 void irq_msi_fini(struct irq_chip *irq, struct irq_msi *msi)
 {
 	(void)irq, (void)msi;

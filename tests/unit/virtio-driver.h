@@ -29,7 +29,10 @@ static inline void drv_raise_config(void *transport)
 	((struct drv_transport *)transport)->config_irqs++;
 }
 
-static const struct virtio_transport drv_transport_ops = {drv_raise_queue, drv_raise_config};
+static const struct virtio_transport drv_transport_ops = {
+	.raise_queue = drv_raise_queue,
+	.raise_config = drv_raise_config,
+};
 
 static inline void drv_ack(struct virtio_device *vdev, uint64_t features)
 {
