@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Ways to end: a guest deaf to the power button (the time limit ends it),
+# stop.sh KERNEL: ways to end: a guest deaf to the power button (the time limit ends it),
 # SIGTERM (asks the guest), SIGHUP, a second signal (ends at once).
 . "$TESTS/boot/lib.sh"
-deaf='rmmod button; echo READY; while :; do sleep 1; done'
+kernel=$1
+deaf='rmmod button gpio_keys 2>/dev/null; echo READY; while :; do sleep 1; done'
 hears='echo READY; while :; do sleep 1; done'
-vm_start deaf cloud "$deaf"
-vm_start term cloud "$hears"
+vm_start deaf "$kernel" "$deaf"
+vm_start term "$kernel" "$hears"
 wait_line deaf '^READY'
 wait_line term '^READY'
 
@@ -22,8 +23,8 @@ wait_exit term 0 40
 expect_line term '^GUEST power button'
 nothing_left term
 
-vm_start twice cloud "$deaf"
-vm_start hup cloud "$hears"
+vm_start twice "$kernel" "$deaf"
+vm_start hup "$kernel" "$hears"
 wait_line twice '^READY'
 wait_line hup '^READY'
 step "SIGINT twice, SIGHUP"

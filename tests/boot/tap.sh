@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# tap.sh [PARAMS...]: guest and host ping each other over tap devices: one that
+# tap.sh KERNEL [PARAMS...]: guest and host ping each other over tap devices: one that
 # lkvm makes itself, one with a script, one that is there already.  Afterwards
 # lkvm's own are gone and the given one remains.  Also a disk, so that with
 # PARAMS (other BARs) both kinds of device are seen at work.
 . "$TESTS/boot/lib.sh"
+kernel=$1
+shift
 PARAMS=$*
 
 cat >"$WORK/up" <<'END'
@@ -20,7 +22,7 @@ ip link set lkvmt0 up
 ip -o link | awk -F': ' '{ print $2 }' | sort >"$WORK/links.before"
 truncate -s 16M "$WORK/disk"
 
-PARAMS=$PARAMS vm_start tap cloud '
+PARAMS=$PARAMS vm_start tap "$kernel" '
 n=0
 for net in 33 78 79; do
 	ip link set eth$n up

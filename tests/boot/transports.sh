@@ -14,14 +14,15 @@ truncate -s 16M "$WORK/scratch"
 mkfs.ext4 -q -F "$WORK/ext4"
 ip link set lo up
 
+mmio='(LNRO0005:0|[0-9a-f]*\.virtio)' # by ACPI, by device tree
 options=(--rng --virtio-transport "$transport")
 disk=$WORK/ext4 scratch=$WORK/scratch nic=tap
 case $transport in
 pci-legacy) at='0000:00:0' v1=1 module=virtio_pci again=force_legacy=1 v1_again=0 ;;
-mmio) at='LNRO0005:0' v1=1 module=virtio_mmio again= v1_again=1 ;;
-mmio-legacy) at='LNRO0005:0' v1=0 module=virtio_mmio again= v1_again=0 ;;
+mmio) at=$mmio v1=1 module=virtio_mmio again= v1_again=1 ;;
+mmio-legacy) at=$mmio v1=0 module=virtio_mmio again= v1_again=0 ;;
 mixed)
-	at='LNRO0005:0' v1=1 module=virtio_mmio again= v1_again=1
+	at=$mmio v1=1 module=virtio_mmio again= v1_again=1
 	options=(--rng) disk+=,trans=mmio scratch+=,trans=pci-legacy nic+=,trans=mmio-legacy
 	;;
 *) fail "no transport '$transport'" ;;

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Two VMs: both listed; a third of the same name refused; one stopped, the other
+# two.sh KERNEL: two VMs: both listed; a third of the same name refused; one stopped, the other
 # lives; one killed leaves no row, and its name can be taken again.
 . "$TESTS/boot/lib.sh"
+kernel=$1
 ticks='n=0; while :; do echo "TICK $n"; n=$((n + 1)); sleep 0.5; done'
-MEM=128M vm_start one cloud "$ticks"
-MEM=192M CPUS=2 vm_start two cloud "$ticks"
+MEM=128M vm_start one "$kernel" "$ticks"
+MEM=192M CPUS=2 vm_start two "$kernel" "$ticks"
 wait_line one '^TICK 1'
 wait_line two '^TICK 1'
 
@@ -33,14 +34,14 @@ kill -KILL "${VM_PID[two]}"
 wait "${VM_PID[two]}" 2>/dev/null || true
 unset 'VM_PID[two]'
 [ "$("$LKVM" list --json | jq length)" = 0 ] || fail "a dead VM is listed"
-MEM=128M vm_start two cloud 'echo AGAIN'
+MEM=128M vm_start two "$kernel" 'echo AGAIN'
 wait_exit two 0
 expect_line two '^AGAIN'
 nothing_left two
 
 step "stop --all"
-MEM=128M vm_start one cloud "$ticks"
-MEM=128M vm_start two cloud "$ticks"
+MEM=128M vm_start one "$kernel" "$ticks"
+MEM=128M vm_start two "$kernel" "$ticks"
 wait_line one '^TICK 1'
 wait_line two '^TICK 1'
 succeeds "$LKVM" stop --all

@@ -25,6 +25,25 @@ rig_kernel_image() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinuz-$(rig_kern
 # The ELF kernel inside it: QEMU starts that without unpacking it in emulation.
 rig_kernel_elf() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinux-$(rig_kernel_version "$1")"; }
 
+# This machine, as tests and build call it.
+rig_arch() { uname -m | sed 's/^aarch64$/arm64/'; }
+
+# The prefix of tools for arm64's programs and modules; nothing where they are this
+# machine's own.
+rig_arm64_tools() { [ "$(rig_arch)" = arm64 ] || echo aarch64-linux-gnu-; }
+
+# What goes into the initramfs of a flavour: its busybox, and what strips modules.
+rig_busybox() {
+	case $1 in
+	arm64*) [ "$(rig_arch)" = arm64 ] || { echo "$("$RIG_DIR/arm64-sysroot")/bin/busybox"; return; } ;;
+	i386) echo "$RIG_CACHE/pkg/busybox-static_i386/bin/busybox"; return ;;
+	esac
+	command -v busybox
+}
+rig_strip() {
+	case $1 in arm64*) "$(rig_arm64_tools)strip" "${@:2}" ;; *) strip "${@:2}" ;; esac
+}
+
 # rig_kvm_kind: what /dev/kvm is, in one word.
 #   none      absent, or not ours to open
 #   emulated  present, with no virtualisation in the CPU: tiny guests only
@@ -33,7 +52,7 @@ rig_kernel_elf() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinux-$(rig_kernel
 rig_kvm_kind() {
 	if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ] || ! (: <>/dev/kvm) 2>/dev/null; then
 		echo none
-	elif grep -qwE 'vmx|svm' /proc/cpuinfo; then
+	elif [ "$(rig_arch)" = arm64 ] || grep -qwE 'vmx|svm' /proc/cpuinfo; then
 		echo hardware
 	else
 		echo emulated
