@@ -143,10 +143,13 @@ $(FLAGS_STAMP): FORCE
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 
-# Parts that need large libraries are shared objects, loaded when asked for (kvm/plugin.h): each is
-# one source file and one library. What they use of lkvm stands in ui/plugin.list.
+# Parts that need large libraries are shared objects, loaded when asked for (kvm/plugin.h). What they
+# use of lkvm stands in ui/plugin.list.
 PLUGINS := $(if $(filter yes,$(HAVE_SDL)),sdl) $(if $(filter yes,$(HAVE_VNC)),vnc)
 PLUGINS += $(if $(filter yes,$(HAVE_PNG)),png)
+PLUGIN_SOURCES_sdl := ui/sdl.c
+PLUGIN_SOURCES_vnc := ui/vnc.c ui/vnc-listen.c
+PLUGIN_SOURCES_png := ui/png.c
 PLUGIN_LIB_sdl := sdl2
 PLUGIN_LIB_vnc := libvncserver
 PLUGIN_LIB_png := libpng
@@ -159,12 +162,15 @@ $(LKVM): $(addprefix $(OUT)/,$(OBJS)) ui/plugin.list
 	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=ui/plugin.list -o $@ \
 		$(filter %.o,$^) $(LDLIBS_ALL) -ldl
 
-$(OUT)/lkvm-%.so: ui/%.c $(FLAGS_STAMP)
-	@mkdir -p $(@D)
-	$(call say,PLUGIN,$@) $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -shared -fvisibility=default \
-		-MMD -MP -MF $(@:.so=.d) $(LDFLAGS_ALL) \
-		$(shell $(PKG_CONFIG) --cflags $(PLUGIN_LIB_$*)) -o $@ $< \
-		$(shell $(PKG_CONFIG) --libs $(PLUGIN_LIB_$*))
+define plugin_rule
+PLUGIN_OBJS += $(PLUGIN_SOURCES_$(1):%.c=$(OUT)/%.o)
+$(PLUGIN_SOURCES_$(1):%.c=$(OUT)/%.o): CPPFLAGS_ALL += -fPIC \
+	$(shell $(PKG_CONFIG) --cflags $(PLUGIN_LIB_$(1)))
+$(OUT)/lkvm-$(1).so: $(PLUGIN_SOURCES_$(1):%.c=$(OUT)/%.o)
+	$$(call say,PLUGIN,$$@) $$(CC) -shared $$(LDFLAGS_ALL) -o $$@ $$^ \
+		$(shell $(PKG_CONFIG) --libs $(PLUGIN_LIB_$(1)))
+endef
+$(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 
 $(OUT)/%.o: %.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
@@ -173,7 +179,7 @@ $(OUT)/%.o: %.c $(FLAGS_STAMP)
 $(OUT)/builtin-version.o: CPPFLAGS_ALL += -DLKVM_VERSION='"$(VERSION)"' \
 	-DLKVM_BUILD_OPTIONS='"$(BUILD_OPTIONS)"'
 
--include $(patsubst %.o,$(OUT)/%.d,$(OBJS)) $(PLUGIN_FILES:.so=.d)
+-include $(patsubst %.o,$(OUT)/%.d,$(OBJS)) $(PLUGIN_OBJS:.o=.d)
 
 # The init of guests whose root is a folder: a program of its own, without a libc, inside lkvm.
 INIT_SOURCES := $(addprefix guest/,start-$(ARCH).S init.c mounts.c net.c command.c text.c)

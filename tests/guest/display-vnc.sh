@@ -4,9 +4,12 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/../rfb.sh"
 [ -e "$(dirname "$LKVM")/lkvm-vnc.so" ] || skip "built without libvncserver"
-port=$((5900 + 100 + $$ % 500)) number=$((port - 5900))
+number=$((100 + $$ % 500))
+while (exec 9<>"/dev/tcp/127.0.0.1/$((5900 + number))") 2>/dev/null; do number=$((number + 1)); done
+port=$((5900 + number))
 
-refused() {
+refused() { # and leaves the output of the VM that runs alone
+	local out=$WORK/refused.out
 	run display.elf "$@"
 	[ "$status" != 0 ] || fail "$* was accepted"
 	[ "$(grep -c Error "$err")" = 1 ] || fail "$*: not one line of error"
@@ -30,21 +33,110 @@ wait_out '^ready'
 	fail "it listens beyond this machine"
 refused --name second --vnc=:$number
 expect_err 'Address already in use'
-out=$WORK/out err=$WORK/err
 
 # What a viewer sees is what is there.
-if command -v gvnccapture convert >/dev/null; then
-	timeout 20 gvnccapture -q "127.0.0.1:$number" "$WORK/vnc.png" || fail "gvnccapture"
-	"$LKVM" screenshot vnc "$WORK/shot.png"
-	convert "$WORK/vnc.png" -alpha off -depth 8 "rgb:$WORK/vnc.rgb"
-	convert "$WORK/shot.png" -depth 8 "rgb:$WORK/shot.rgb"
-	cmp "$WORK/vnc.rgb" "$WORK/shot.rgb" || fail "the viewer saw something else"
-fi
+timeout 60 gvnccapture -q "127.0.0.1:$number" "$WORK/vnc.png" || fail "gvnccapture"
+"$LKVM" screenshot vnc "$WORK/shot.png"
+convert "$WORK/vnc.png" -alpha off -depth 8 "rgb:$WORK/vnc.rgb"
+convert "$WORK/shot.png" -depth 8 "rgb:$WORK/shot.rgb"
+cmp "$WORK/vnc.rgb" "$WORK/shot.rgb" || fail "the viewer saw something else"
 
-# Viewers that disturb, while a good one stays.
+# What viewer $rfb is shown, in FILE, is what `lkvm screenshot` sees.
+same_picture() {
+	rm -f "$1"
+	rfb_request
+	rfb_update "$1" || fail "no update"
+	if [ ! -s "$1" ]; then # that was the new size alone
+		rfb_request
+		rfb_update "$1" || fail "no update"
+	fi
+	"$LKVM" screenshot vnc "$WORK/shot.png"
+	[ "$(identify -format %wx%h "$WORK/shot.png")" = "${rfb_width}x$rfb_height" ] || return 1
+	convert "$WORK/shot.png" -depth 8 "rgb:$WORK/shot.rgb"
+	convert -size "${rfb_width}x$rfb_height" -depth 8 "rgba:$1" -alpha off "rgb:$1.rgb"
+	cmp -s "$1.rgb" "$WORK/shot.rgb"
+}
+# The guest may still be painting what it has been sent.
+picture() {
+	local i
+	for i in $(seq 20); do
+		! same_picture "$1" || return 0
+		sleep 0.5
+	done
+	fail "a viewer is shown something else"
+}
+
 rfb_open $port || fail "no VNC"
 [ "$rfb_width" = 800 ] && [ "$rfb_height" = 600 ] && [ "$rfb_name" = vnc ] || fail "ServerInit"
 good=$rfb
+
+# Two viewers, while the guest changes modes; RFC 6143 §7.8.2 tells them of it.
+rfb_open $port || fail "no place for a second viewer"
+second=$rfb
+rfb_encodings -223
+rfb=$good
+rfb_encodings -223
+for mode in 640x480 1024x768 1920x1080; do
+	rfb=$good
+	rfb_type m
+	wait_out "^shown $mode"
+	for rfb in $good $second; do
+		rfb_width=0 rfb_height=0
+		picture "$WORK/$rfb.raw"
+		[ "${rfb_width}x$rfb_height" = $mode ] || fail "a viewer was not told of $mode"
+	done
+	[ -z "${LOGS:-}" ] || convert -size $mode -depth 8 "rgba:$WORK/$second.raw" -alpha off \
+		"$LOGS/display-vnc-$mode.png"
+done
+rfb=$second
+rfb_close
+
+# A viewer that stops reading, one in the middle of a message, and one in the handshake hold up
+# nobody: the good one is served before they go on.
+rfb_open $port
+silent=$rfb
+for i in $(seq 20); do rfb_request; done
+rfb_open $port
+slow=$rfb
+printf '\x04\x01\0' >&$slow
+exec {shy}<>"/dev/tcp/127.0.0.1/$port"
+printf 'RFB 0' >&$shy
+rfb=$good
+picture "$WORK/good.raw"
+printf '\0\0\0\0\x62' >&$slow
+wait_out '^key 30'
+printf '03.008\n' >&$shy
+[ "$(head -c 12 <&$shy)" = 'RFB 003.008' ] || fail "a slow handshake fails"
+printf '\x04\0\0\0\0\0\0\x62' >&$slow
+wait_out '^key b0'
+exec {shy}>&- {slow}>&-
+rfb=$silent
+rfb_update /dev/null || fail "who took a rest from reading is not served any more"
+rfb_close
+
+# Keys beyond those of a typewriter. One after the other: a keyboard keeps few.
+rfb=$good
+wait_out '^key b0'
+codes() { sed -n 's/^key //p' "$out" | tail -n +"$((before + 1))" | paste -sd' '; }
+pressed() { [ "$(codes)" = "$1" ]; }
+while IFS=: read -r key want; do
+	before=$(grep -c '^key' "$out")
+	rfb_key $key 1
+	rfb_key $key 0
+	wait_for pressed "$want" || fail "keysym $key arrives as $(codes), not $want"
+done <<-'end'
+	ff13:e1 1d 45 e1 9d c5
+	ff61:e0 37 e0 b7
+	ff52:e0 48 e0 c8
+	ff8d:e0 1c e0 9c
+	ffe4:e0 1d e0 9d
+	ffeb:e0 5b e0 db
+	ff67:e0 5d e0 dd
+	ffc9:58 d8
+	ffaf:e0 35 e0 b5
+end
+
+# Viewers that disturb, while a good one stays.
 harm() { # a viewer of its own, that may be thrown out at any moment
 	( trap '' PIPE; set +e; rfb_open $port && "$@"; exit 0 ) 2>/dev/null
 }
@@ -52,8 +144,9 @@ not_rfb() { exec {raw}<>"/dev/tcp/127.0.0.1/$port"; head -c 100000 /dev/urandom 
 noise() { head -c 100000 /dev/urandom >&$rfb; }
 cut_text() { printf '\x06\0\0\0\xff\xff\xff\xff' >&$rfb; head -c 3000000 /dev/zero >&$rfb; }
 encodings() { printf '\x02\0\xff\xff\0\0' >&$rfb; } # 65535 of them, that never come
+scale() { printf '\x08\x02\0\0' >&$rfb; rfb_request; rfb_number 1; }
 hold_b() { for i in $(seq 2000); do rfb_key 0062 1; done; }
-point() { for i in $(seq 500); do rfb_pointer $((i * 131 % 65536)) $i 7; done; }
+drag() { for i in $(seq 500); do rfb_pointer $((i * 131 % 65536)) $i 7; done; }
 crowd() { for i in $(seq 40); do rfb_open $port || break; done; }
 
 harm rfb_request # gone in the middle of a frame
@@ -63,17 +156,43 @@ for i in 1 2 3; do
 done
 harm cut_text
 harm encodings
+harm scale
 harm hold_b
-harm point
+harm drag
 harm crowd
 ! gone "$vm" || fail "a viewer ended the VM"
 
+# A page in somebody's browser may connect to this port.
+exec {web}<>"/dev/tcp/127.0.0.1/$port"
+printf '%s\r\n' 'GET / HTTP/1.1' 'Host: localhost' 'Upgrade: websocket' 'Connection: Upgrade' \
+	'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' 'Origin: http://example.org' \
+	'Sec-WebSocket-Version: 13' '' >&$web
+timeout 25 cat <&$web >/dev/null || fail "a browser is let in"
+exec {web}>&-
+
+# Text to paste is read and forgotten; what comes behind it counts.
 rfb=$good
-rfb_request
-[ "$(rfb_number 1)" = 0 ] || fail "the good viewer gets no picture any more"
-rfb_close
+printf '\x06\0\0\0\0\x20\0\0' >&$rfb
+head -c $((0x200000)) /dev/zero >&$rfb
+rfb_type n
+wait_out '^key 31'
+picture "$WORK/good.raw"
 wait_for grep -q '^key b0' "$out" || fail "a key is still held by a viewer that is gone"
+rfb_close
 rfb_open $port || fail "no place for a viewer any more"
+rfb_encodings -223
+
+# A reset, in place: the viewer stays, and sees the machine start again.
+rfb_type r
+is_ready_again() { [ "$(grep -c '^ready' "$out")" = 2 ]; }
+wait_for is_ready_again || fail "a reset did not start the guest again"
+picture "$WORK/again.raw"
+[ "${rfb_width}x$rfb_height" = 800x600 ] || fail "after a reset it is ${rfb_width}x$rfb_height"
+
+# Video RAM moves while the guest paints.
+rfb_type v
+wait_out '^moved'
+picture "$WORK/moved.raw"
 rfb_type c
 wait_out '^key 2e'
 rfb_key ff1b 1
@@ -84,18 +203,20 @@ expect_status 0
 echo secret >"$WORK/password"
 start display.elf --name pass --vnc=:$number,password-file="$WORK/password" -p "keys=1"
 wait_out '^ready'
-exec {rfb}<>"/dev/tcp/127.0.0.1/$port"
-head -c 12 <&$rfb >/dev/null
-printf 'RFB 003.008\n' >&$rfb
-[ "$(rfb_number 2)" = $((0x0102)) ] || fail "security types are not VNC authentication alone"
+! rfb_open $port wrong || fail "a wrong password is let in"
+rfb_close
+! rfb_open $port || fail "no password is let in"
+rfb_close
+rfb_open $port secret || fail "the password is refused"
+rfb_type a
+wait_out '^key 1e'
 rfb_close
 "$LKVM" stop --force pass
 reap
 start display.elf --name unix --vnc=unix="$WORK/vnc.sock" -p "keys=1"
 wait_out '^ready'
 [ "$(stat -c %a "$WORK/vnc.sock")" = 600 ] || fail "the socket's mode"
-[ -z "$(command -v socat)" ] || [ "$(socat -u -T1 "UNIX:$WORK/vnc.sock" - | head -c 4)" = 'RFB ' ] ||
-	fail "no RFB on the socket"
+[ "$(head -c 4 < <(exec socat -u "UNIX:$WORK/vnc.sock" -))" = 'RFB ' ] || fail "no RFB on the socket"
 "$LKVM" stop --force unix
 reap
 [ ! -e "$WORK/vnc.sock" ] || fail "the socket is still there"

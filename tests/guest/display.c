@@ -2,7 +2,8 @@
 /*
  * The display: a test card in video RAM, modes by the dispi registers, and keys. "w=N h=N bpp=N"
  * sets a mode, "move=1" moves video RAM, "keys=1" waits for keys, whose codes it prints and paints,
- * until Escape; "hold=1" waits for ever.
+ * until Escape; M sets the next mode, R resets the machine, and V moves video RAM while it paints.
+ * "hold=1" waits for ever.
  */
 #include "lib.h"
 #include "pci.h"
@@ -19,6 +20,9 @@
 #define KBD_FULL   1
 #define KBD_AUX	   0x20
 #define SCAN_ESC   0x01
+#define SCAN_R	   0x13
+#define SCAN_V	   0x2f
+#define SCAN_M	   0x32
 
 static uint64_t vram, regs;
 static uint32_t width, height, bytes;
@@ -141,7 +145,34 @@ static void test_move(int bdf)
 	ok((read32(vram) & 0xffffff) == 0xabcdef, "and is there after many switches");
 }
 
-static void echo_keys(void)
+static void next_mode(void)
+{
+	static const uint32_t modes[][2] = {{640, 480}, {1024, 768}, {1920, 1080}};
+	static unsigned int nr;
+
+	set_mode(modes[nr % 3][0], modes[nr % 3][1], 32);
+	nr++;
+	get_mode();
+	paint_card();
+	print("shown %ux%u\n", width, height);
+}
+
+/* The same picture in the end, each of its parts painted where video RAM lay at that moment. */
+static void paint_on_the_move(int bdf)
+{
+	uint64_t home = vram;
+
+	fill(0, 0, width, height, 0);
+	for (unsigned int i = 0; i < 100; i++) {
+		vram = i & 1 ? home : 0xd0000000 + i % 16 * 0x1000000;
+		bar_set(bdf, 0, vram);
+		fill(0, i * height / 100, width, (i + 1) * height / 100 - i * height / 100,
+		     i * 0x020100);
+	}
+	print("moved\n");
+}
+
+static void echo_keys(int bdf)
 {
 	unsigned int nr = 0;
 	uint8_t status, code;
@@ -156,6 +187,12 @@ static void echo_keys(void)
 		code = inb(KBD_DATA);
 		print("%s %02x\n", status & KBD_AUX ? "mouse" : "key", code);
 		fill(nr++ % 16 * 16 + 16, 16, 12, 12, code * 0x010203);
+		if (!(status & KBD_AUX) && code == SCAN_M)
+			next_mode();
+		if (!(status & KBD_AUX) && code == SCAN_V)
+			paint_on_the_move(bdf);
+		if (!(status & KBD_AUX) && code == SCAN_R)
+			outb(KBD_STATUS, 0xfe);
 	} while (status & KBD_AUX || code != SCAN_ESC);
 }
 
@@ -179,7 +216,7 @@ void test(void)
 	paint_card();
 	print("painted\n");
 	if (option("keys", 0))
-		echo_keys();
+		echo_keys(bdf);
 	while (option("hold", 0))
 		asm volatile("hlt");
 }

@@ -67,10 +67,10 @@ expect_ok() {
 	expect_out '^end [0-9]+ passed, 0 failed'
 }
 
-# wait_for COMMAND...: until it succeeds, ten seconds at most.
+# wait_for COMMAND...: until it succeeds, a minute at most.
 wait_for() {
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		! "$@" || return 0
 		sleep 0.1
 	done
