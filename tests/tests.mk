@@ -38,7 +38,20 @@ endif
 GUEST_IMAGES :=
 -include tests/guest/guest.mk
 
-unit-programs: $(UNIT_PROGRAMS)
+# --- the conformance suite of virtio devices: its own files, and the real devices and transports ---
+
+CONFORMANCE := $(OUT)/tests/conformance/conformance
+CONFORMANCE_OBJS := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/conformance/*.c) \
+	virtio/device.c virtio/lend.c virtio/virtq.c \
+	virtio/pci.c virtio/pci-legacy.c virtio/mmio.c \
+	virtio/blk.c virtio/net.c virtio/console.c virtio/rng.c virtio/balloon.c virtio/input.c \
+	pci.c pci-msix.c bus.c memory.c disk/queue.c disk/uring.c disk/limit.c ui/seat.c \
+	util/worker.c util/loop.c util/util.c util/log.c)
+$(CONFORMANCE): $(CONFORMANCE_OBJS)
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+-include $(wildcard $(OUT)/tests/conformance/*.d)
+
+unit-programs: $(UNIT_PROGRAMS) $(CONFORMANCE)
 
 test-programs: unit-programs $(GUEST_IMAGES)
 
@@ -56,7 +69,7 @@ check:
 	tests/rig/fetch
 	$(RUN_TESTS)
 
-check-unit: $(UNIT_PROGRAMS)
+check-unit: unit-programs
 	$(RUN_TESTS) --tier unit
 
 check-guest: all $(GUEST_IMAGES)

@@ -21,7 +21,7 @@ build() {
 # check NAME PROGRAM: a test that skips (77) has no complaint either
 check() {
 	local status=0
-	timeout 150 "$WORK/$1/tests/unit/$2" >"$WORK/test.log" 2>&1 || status=$?
+	timeout 300 "$WORK/$1/tests/$2" >"$WORK/test.log" 2>&1 || status=$?
 	if [ $status != 0 ] && [ $status != 77 ]; then
 		tail -n 40 "$WORK/test.log"
 		echo "$2 failed with the $1 sanitizer"
@@ -32,8 +32,9 @@ check() {
 
 build address -fsanitize=address,undefined unit-programs
 for t in "$WORK"/address/tests/unit/test-*; do
-	case $t in *.[od]) ;; *) check address "${t##*/}" ;; esac
+	case $t in *.[od]) ;; *) check address "unit/${t##*/}" ;; esac
 done
+check address conformance/conformance
 # shellcheck disable=SC2086 # a list of words
 build thread "-fsanitize=thread -Wno-tsan" $(printf "$WORK/thread/tests/unit/%s " $threaded)
-for t in $threaded; do check thread "$t"; done
+for t in $threaded; do check thread "unit/$t"; done
