@@ -46,6 +46,7 @@ struct balloon {
 	struct virtio_device *vdev;
 	struct virtq_chain *chain, *stats_chain;
 	bool stats_held; /* stats_chain is here, until somebody asks for new ones */
+	bool stats_sent; /* the driver has got its first buffer back */
 	struct loop_source *ask;
 
 	pthread_mutex_t lock;	 /* protects what follows; a leaf */
@@ -201,7 +202,9 @@ static void balloon_take_stats(struct balloon *balloon)
 		virtio_needs_reset(balloon->vdev, "a queue is broken");
 	} else if (got) {
 		balloon->stats_held = true;
-		balloon_read_stats(balloon);
+		/* §5.5.6.3.3: what a legacy driver sends first it has never filled. */
+		if (balloon->stats_sent || virtio_has_feature(balloon->vdev, VIRTIO_F_VERSION_1))
+			balloon_read_stats(balloon);
 	}
 }
 
@@ -214,6 +217,7 @@ static void balloon_ask(void *arg, uint32_t events)
 	if (!balloon->stats_held)
 		return;
 	balloon->stats_held = false;
+	balloon->stats_sent = true;
 	virtq_push(virtio_queue(balloon->vdev, BALLOON_STATS), balloon->stats_chain, 0);
 	virtio_signal_queue(balloon->vdev, BALLOON_STATS);
 	balloon_take_stats(balloon);
@@ -289,7 +293,7 @@ static void balloon_stop(void *dev)
 {
 	struct balloon *balloon = dev;
 
-	balloon->stats_held = false;
+	balloon->stats_held = balloon->stats_sent = false;
 	pthread_mutex_lock(&balloon->lock);
 	balloon->actual = 0;
 	pthread_mutex_unlock(&balloon->lock);

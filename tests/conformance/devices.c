@@ -417,6 +417,18 @@ static void balloon_reads_stats(struct rig *rig)
 	CHECK_EQ(stats.value[VIRTIO_BALLOON_S_SWAP_IN], 42);
 }
 
+/* §5.5.6.3.3: a legacy driver's first buffer was never filled. */
+static void balloon_ignores_first_stats(struct rig *rig)
+{
+	rig_start(rig, DRV_BIT(VIRTIO_BALLOON_F_STATS_VQ));
+	balloon_stat(rig, 0, VIRTIO_BALLOON_S_MEMTOT, 1);
+	balloon_send_stats(rig, 1);
+	CHECK(!balloon_get_stats(rig->vdev).known[VIRTIO_BALLOON_S_MEMTOT]);
+	balloon_ask(rig);
+	balloon_send_stats(rig, 1);
+	CHECK(balloon_get_stats(rig->vdev).known[VIRTIO_BALLOON_S_MEMTOT]);
+}
+
 /* --- input (§5.8) --- */
 
 static uint8_t input_query(struct rig *rig, uint8_t select, uint8_t subsel)
@@ -524,6 +536,8 @@ const struct check device_checks[] = {
 	 balloon_inflates},
 	{"5.5.6.3.2", "balloon: takes statistics in any order and ignores unknown tags",
 	 MODERN_WAYS, BOTH_RINGS, MEMORY, balloon_reads_stats},
+	{"5.5.6.3.3", "balloon: ignores a legacy driver's first statistics", LEGACY_WAYS, 0, MEMORY,
+	 balloon_ignores_first_stats},
 	{"5.8.5.2", "input: has size 0 for what it does not support", MODERN_WAYS, 0, INPUTS,
 	 input_size_0},
 	{"5.8.5", "input: says what it is; only select and subsel are writable", MODERN_WAYS, 0,
