@@ -39,31 +39,39 @@
 
 /* --- interrupts, from the worker --- */
 
-static void virtio_pci_raise(struct virtio_pci *vp, uint16_t vector, uint8_t isr)
+/* The line follows the ISR, and does nothing as long as MSI-X is enabled (pci_intx_sync()). */
+static void virtio_pci_raise_isr(struct virtio_pci *vp, uint8_t isr)
 {
-	if (pci_msix_enabled(&vp->fn)) {
-		if (vector != VIRTIO_MSI_NO_VECTOR)
-			pci_msix_raise(&vp->fn, vector);
-		return;
-	}
 	pthread_mutex_lock(&vp->isr_lock);
 	vp->isr |= isr;
 	pci_intx_set(&vp->fn, true);
 	pthread_mutex_unlock(&vp->isr_lock);
 }
 
+static void virtio_pci_raise_vector(struct virtio_pci *vp, uint16_t vector)
+{
+	if (vector != VIRTIO_MSI_NO_VECTOR)
+		pci_msix_raise(&vp->fn, vector);
+}
+
 static void virtio_pci_raise_queue(void *transport, unsigned int q)
 {
 	struct virtio_pci *vp = transport;
 
-	virtio_pci_raise(vp, vp->queue_vector[q], VIRTIO_PCI_ISR_QUEUE_BIT);
+	if (pci_msix_enabled(&vp->fn))
+		virtio_pci_raise_vector(vp, vp->queue_vector[q]);
+	else
+		virtio_pci_raise_isr(vp, VIRTIO_PCI_ISR_QUEUE_BIT);
 }
 
 static void virtio_pci_raise_config(void *transport)
 {
 	struct virtio_pci *vp = transport;
 
-	virtio_pci_raise(vp, vp->config_vector, VIRTIO_PCI_ISR_CONFIG_BIT);
+	/* With MSI-X, too (§4.1.4.5.1): drivers that share one vector look there for the reason. */
+	virtio_pci_raise_isr(vp, VIRTIO_PCI_ISR_CONFIG_BIT);
+	if (pci_msix_enabled(&vp->fn))
+		virtio_pci_raise_vector(vp, vp->config_vector);
 }
 
 /* Without MSI-X there is an ISR to set, which KVM cannot: nothing is tied then. call_lock. */

@@ -425,6 +425,23 @@ static void msix_mask_holds_back(struct rig *rig)
 	CHECK(!msix_pending(rig, 0));
 }
 
+/* Whatever the kind of interrupt: the bit is there before the driver hears. */
+static void isr_has_config_bit_with_msix(struct rig *rig)
+{
+	msix_enable(rig);
+	rig_start(rig, 0);
+	set_vectors(rig, 2, 0, 1);
+	toy_set_config(rig, 0, 1);
+	CHECK(!rig_interrupted(rig));
+	CHECK_EQ(rig->way->take_isr(rig), 2);
+	CHECK_EQ(rig->way->take_isr(rig), 0);
+	/* The status bit follows the ISR only when MSI-X is off. */
+	toy_set_config(rig, 0, 2);
+	cfg_write(rig->m, rig->msix + PCI_MSIX_FLAGS, 2, 0);
+	CHECK(cfg_read(rig->m, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
+	CHECK_EQ(rig_take_interrupt(rig), 2);
+}
+
 /* --- a device that moves, and one that goes --- */
 
 static void follows_its_bar(struct rig *rig)
@@ -576,6 +593,8 @@ const struct check pci_checks[] = {
 	 msix_unmapped_is_silent},
 	{"4.1.5.3.1", "holds a masked vector back until it is unmasked", MAPPED, 0, T,
 	 msix_mask_holds_back},
+	{"4.1.4.5.1", "sets the configuration bit of the ISR with MSI-X, too", MAPPED, 0, T,
+	 isr_has_config_bit_with_msix},
 	{"4.1", "follows its BAR, ioeventfds included", PLAIN, BOTH_RINGS, T, follows_its_bar},
 	{"2.4.1", "raises nothing after it is gone", MAPPED, BOTH_RINGS, T, goes_while_busy},
 	{"4.1.4.9", "has a window with writable bar, offset, length", PCI_WAYS, 0, T,
