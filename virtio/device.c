@@ -457,16 +457,19 @@ struct virtio_queue_regs virtio_device_queue_regs(struct virtio_device *vdev, un
 	return regs;
 }
 
-void virtio_device_set_queue_size(struct virtio_device *vdev, unsigned int q, uint16_t size)
+/* A size that cannot be becomes 0 (§4.1.4.3.1), with which the queue will not start. */
+void virtio_device_set_queue_size(struct virtio_device *vdev, unsigned int q, uint32_t size)
 {
 	struct virtio_queue_regs *regs;
+	bool any;
 
 	if (q >= vdev->nr_queues)
 		return;
 	regs = &vdev->queue[q].regs;
 	pthread_mutex_lock(&vdev->lock);
-	if (!regs->enabled && size <= regs->max_size)
-		regs->size = size;
+	any = vdev->acked & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+	if (!regs->enabled)
+		regs->size = size <= regs->max_size && (any || is_power_of_two(size)) ? size : 0;
 	pthread_mutex_unlock(&vdev->lock);
 }
 

@@ -221,8 +221,7 @@ static void virtio_mmio_write_reg(struct virtio_mmio *mio, uint64_t off, uint32_
 		mio->queue_select = val;
 		break;
 	case VIRTIO_MMIO_QUEUE_NUM:
-		if (val <= VIRTQ_MAX_SIZE)
-			virtio_device_set_queue_size(mio->vdev, mio->queue_select, val);
+		virtio_device_set_queue_size(mio->vdev, mio->queue_select, val);
 		break;
 	case VIRTIO_MMIO_QUEUE_NOTIFY: /* only where KVM does not write the eventfd itself */
 		virtio_device_kick(mio->vdev, val);

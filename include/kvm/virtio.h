@@ -169,8 +169,11 @@ void virtio_device_config_write(struct virtio_device *vdev, uint32_t off, const 
 
 /* Queue registers. A queue that does not exist reads as all 0 and ignores writes. */
 struct virtio_queue_regs virtio_device_queue_regs(struct virtio_device *vdev, unsigned int q);
-/* Both are ignored while the queue is enabled; `high` selects the upper half of the address. */
-void virtio_device_set_queue_size(struct virtio_device *vdev, unsigned int q, uint16_t size);
+/*
+ * Both are ignored while the queue is enabled; `high` selects the upper half of the address. A size
+ * above the maximum, or without packed rings not a power of two, becomes 0, which cannot start.
+ */
+void virtio_device_set_queue_size(struct virtio_device *vdev, unsigned int q, uint32_t size);
 void virtio_device_set_queue_area(struct virtio_device *vdev, unsigned int q,
 				  enum virtio_area area, bool high, uint32_t val);
 /*

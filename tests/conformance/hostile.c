@@ -491,6 +491,23 @@ static void ring_not_aligned(struct rig *rig)
 	bad_places(rig, DRV_RINGS + 0x4001);
 }
 
+static void ring_of_bad_size(struct rig *rig)
+{
+	static const uint16_t split[] = {0, 3, 7, TOY_QUEUE_SIZE + 1, 2 * TOY_QUEUE_SIZE, 65535};
+	static const uint16_t packed[] = {0, TOY_QUEUE_SIZE + 1, 2 * TOY_QUEUE_SIZE, 65535};
+
+	for (unsigned int i = 0; i < (rig->packed ? ARRAY_SIZE(packed) : ARRAY_SIZE(split)); i++) {
+		struct virtq_config cfg = {
+			.size = rig->packed ? packed[i] : split[i],
+			.desc = DRV_RINGS,
+			.driver = DRV_RINGS + 0x8000,
+			.device = DRV_RINGS + 0xa000,
+		};
+
+		bad_queue(rig, &cfg);
+	}
+}
+
 /* An enabled queue is as it is, before DRIVER_OK and after. */
 static void size_after_enable(struct rig *rig)
 {
@@ -702,6 +719,7 @@ const struct check hostile_checks[] = {
 	{"2.6", "a ring over the end of RAM", ALL_WAYS, BOTH_RINGS, T, ring_over_the_end},
 	{"2.6", "a ring that wraps around", ALL_WAYS, BOTH_RINGS, T, ring_wraps},
 	{"2.6", "a ring that is not aligned", MODERN_WAYS, BOTH_RINGS, T, ring_not_aligned},
+	{"2.6", "a ring of a size that cannot be", SIZED, BOTH_RINGS, T, ring_of_bad_size},
 	{"4.2.4", "numbers of version 1 that make no queue", BIT_OF(MMIO_LEGACY), 0, T,
 	 mmio_legacy_numbers},
 	{"2.6", "a queue that is changed once it is enabled", ALL_WAYS, BOTH_RINGS, T,

@@ -184,6 +184,23 @@ static void num_queues(struct rig *rig)
 	CHECK_EQ(common_read(rig, VIRTIO_PCI_COMMON_NUMQ, 2), nr);
 }
 
+/* Without packed rings queue_size is 0 or a power of two, whatever the driver
+ * writes. */
+static void queue_size_register(struct rig *rig)
+{
+	static const uint16_t odd[] = {3, 7, 12, 15, 17, 255, 32767, 65535};
+
+	CHECK(rig_negotiate(rig, VERSION_1));
+	for (unsigned int i = 0; i < ARRAY_SIZE(odd); i++) {
+		uint32_t size;
+
+		common_write(rig, VIRTIO_PCI_COMMON_Q_SELECT, 2, 0);
+		common_write(rig, VIRTIO_PCI_COMMON_Q_SIZE, 2, odd[i]);
+		size = common_read(rig, VIRTIO_PCI_COMMON_Q_SIZE, 2);
+		CHECK(size <= TOY_QUEUE_SIZE && !(size & (size - 1)));
+	}
+}
+
 static void queue_enable_0(struct rig *rig)
 {
 	rig_start(rig, 0);
@@ -574,6 +591,8 @@ const struct check pci_checks[] = {
 	{"4.1.4.3.1", "has registers as new after a reset", MAPPED, 0, T, registers_after_reset},
 	{"4.1.3.1", "takes 64-bit addresses by halves", MAPPED, 0, T, address_halves},
 	{"4.1.4.3", "says how many queues there are, read-only", MAPPED, 0, ALL_KINDS, num_queues},
+	{"4.1.4.3.1", "presents 0 or a power of two in queue_size", MAPPED, 0, T,
+	 queue_size_register},
 	{"4.1.4.3.2", "is not stopped by a 0 in queue_enable", MAPPED, BOTH_RINGS, T,
 	 queue_enable_0},
 	{"4.1.4.3.1", "presents 0 in queue_reset and queue_enable after a queue's reset", MAPPED,

@@ -284,9 +284,9 @@ static void test_queue_regs(void **state)
 		virtio_device_reset_queue(s->vdev, q);
 		virtio_device_kick(s->vdev, q);
 	}
-	/* Larger than the device can is not taken. */
+	/* Larger than the device can is no size at all. */
 	virtio_device_set_queue_size(s->vdev, 0, FAKE_SIZE + 1);
-	assert_int_equal(virtio_device_queue_regs(s->vdev, 0).size, FAKE_SIZE);
+	assert_int_equal(virtio_device_queue_regs(s->vdev, 0).size, 0);
 	virtio_device_set_queue_size(s->vdev, 0, 4);
 	virtio_device_set_queue_area(s->vdev, 0, VIRTIO_AREA_DRIVER, false, 0x11223344);
 	virtio_device_set_queue_area(s->vdev, 0, VIRTIO_AREA_DRIVER, true, 0x55667788);
