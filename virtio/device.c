@@ -303,9 +303,12 @@ struct virtio_device *virtio_device_create(const struct virtio_model *model, voi
 	vdev->name = name;
 	vdev->mem = mem;
 	vdev->nr_queues = nr_queues;
+	vdev->config = calloc(2, model->config_size);
 	for (unsigned int q = 0; q < nr_queues; q++)
 		vdev->queue[q].kick_fd = vdev->queue[q].call_fd = -1;
 	pthread_mutex_init(&vdev->lock, NULL);
+	if (!vdev->config && model->config_size)
+		goto fail;
 	if (virtio_device_init_queues(vdev, queue_sizes))
 		goto fail;
 	vdev->worker = worker_create(model->name);
@@ -334,6 +337,7 @@ void virtio_device_destroy(struct virtio_device *vdev)
 		if (vdev->queue[q].kick_fd >= 0)
 			close(vdev->queue[q].kick_fd);
 	pthread_mutex_destroy(&vdev->lock);
+	free(vdev->config);
 	free(vdev);
 }
 
@@ -423,15 +427,25 @@ uint8_t virtio_device_config_generation(struct virtio_device *vdev)
 	return vdev->config_generation;
 }
 
+/*
+ * The generation changes when a driver reads something that is not as it was at the last read
+ * (§4.1.4.3.1), not when the model says so: that may be after the driver has read half of it, and
+ * 256 changes in a row would look like none.
+ */
 void virtio_device_config_read(struct virtio_device *vdev, uint32_t off, void *buf, uint32_t len)
 {
 	uint32_t size = vdev->model->config_size;
+	uint8_t *now = vdev->config + size;
 
 	memset(buf, 0, len);
 	if (off >= size)
 		return;
 	pthread_mutex_lock(&vdev->lock);
-	vdev->model->config_read(vdev->dev, off, buf, MIN(len, size - off));
+	vdev->model->config_read(vdev->dev, 0, now, size);
+	if (memcmp(now, vdev->config, size))
+		vdev->config_generation++;
+	memcpy(vdev->config, now, size);
+	memcpy(buf, now + off, MIN(len, size - off));
 	pthread_mutex_unlock(&vdev->lock);
 }
 
@@ -578,20 +592,13 @@ void virtio_signal_queue(struct virtio_device *vdev, unsigned int q)
 		vdev->transport->raise_queue(vdev->transport_dev, q);
 }
 
-/* §4.1.5.3: the driver is told, once it is there to hear. Takes vdev->lock. */
-static void virtio_raise_config(struct virtio_device *vdev, bool changed)
+/* §4.1.5.3: the driver is told, once it is there to hear. */
+void virtio_config_changed(struct virtio_device *vdev)
 {
 	pthread_mutex_lock(&vdev->lock);
-	if (changed)
-		vdev->config_generation++;
 	if (vdev->transport && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		vdev->transport->raise_config(vdev->transport_dev);
 	pthread_mutex_unlock(&vdev->lock);
-}
-
-void virtio_config_changed(struct virtio_device *vdev)
-{
-	virtio_raise_config(vdev, true);
 }
 
 void virtio_needs_reset(struct virtio_device *vdev, const char *why)
@@ -605,7 +612,7 @@ void virtio_needs_reset(struct virtio_device *vdev, const char *why)
 			virtq_break(vdev->queue[q].vq);
 	/* Not from here: the model's own callback may be our caller. */
 	loop_arm_timer(vdev->halt, 1);
-	virtio_raise_config(vdev, false);
+	virtio_config_changed(vdev); /* as §2.1.2 has it */
 }
 
 void virtio_process_queue(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain,

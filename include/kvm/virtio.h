@@ -111,8 +111,8 @@ struct virtio_device {
 	struct worker *worker;
 
 	/*
-	 * Protects transport, acked, legacy, queue[].regs and the order of configuration changes. Taken
-	 * before any lock of the transport; never held across worker_call().
+	 * Protects transport, acked, legacy, config and queue[].regs. Taken before any lock of the
+	 * transport; never held across worker_call().
 	 */
 	pthread_mutex_t lock;
 	const struct virtio_transport *transport; /* NULL until attached */
@@ -121,6 +121,7 @@ struct virtio_device {
 	atomic_uchar status; /* written on the worker only */
 	atomic_bool legacy;  /* the driver uses a legacy interface (§1.3.1) */
 	atomic_uchar config_generation;
+	uint8_t *config; /* what it was when the driver read last, and room to read it anew */
 
 	bool running;		  /* worker only: model->start succeeded */
 	struct loop_source *halt; /* worker only: stops the model after NEEDS_RESET */
@@ -198,7 +199,7 @@ bool virtio_has_feature(const struct virtio_device *vdev, unsigned int bit);
 struct loop *virtio_loop(struct virtio_device *vdev);
 /* After virtq_push: interrupts the driver if it asked for that. */
 void virtio_signal_queue(struct virtio_device *vdev, unsigned int q);
-/* The configuration changed: new generation, interrupt. Any thread, no lock held. */
+/* The configuration changed: interrupts the driver. Any thread, no lock held. */
 void virtio_config_changed(struct virtio_device *vdev);
 /*
  * The driver broke the rules: DEVICE_NEEDS_RESET (§2.1.2). From now on virtq_pop() fails on every

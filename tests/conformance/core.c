@@ -386,6 +386,38 @@ static void generation_shows_changes(struct rig *rig)
 	CHECK(rig->way->generation(rig) != before);
 }
 
+/* As many changes between two reads as a count of 8 bits cannot tell from none.
+ */
+static void generation_does_not_wrap(struct rig *rig)
+{
+	for (unsigned int nr = 255; nr <= 257; nr++) {
+		uint32_t before;
+
+		rig->way->config_read(rig, 0, 4);
+		before = rig->way->generation(rig);
+		for (unsigned int i = 0; i < nr; i++)
+			toy_set_config(rig, 4 + i % 4, nr + i);
+		rig->way->config_read(rig, 0, 4);
+		CHECK(rig->way->generation(rig) != before);
+	}
+}
+
+/* The owner has written it, and has not said so yet: the driver must not take
+ * halves for a whole. */
+static void generation_shows_untold_changes(struct rig *rig)
+{
+	uint32_t before, low, high;
+
+	rig->way->config_read(rig, 0, 4);
+	before = rig->way->generation(rig);
+	low = rig->way->config_read(rig, 0, 4);
+	rig_toy(rig)->config[0] = 0xee;
+	rig_toy(rig)->config[4] = 0xee;
+	high = rig->way->config_read(rig, 4, 4);
+	CHECK(low % 256 != high % 256);
+	CHECK(rig->way->generation(rig) != before);
+}
+
 /* --- §2.6 queues --- */
 
 static void queue_exists_or_not(struct rig *rig)
@@ -583,6 +615,10 @@ const struct check core_checks[] = {
 	{"2.5", "tells of a change of its configuration", ALL_WAYS, 0, T, config_change_is_told},
 	{"4.1.4.3.1", "presents a new generation once changes have been read", MODERN_WAYS, 0, T,
 	 generation_shows_changes},
+	{"4.1.4.3.1", "presents a new generation after any number of changes", MODERN_WAYS, 0, T,
+	 generation_does_not_wrap},
+	{"4.1.4.3.1", "presents a new generation for a change in the middle of a read", MODERN_WAYS,
+	 0, T, generation_shows_untold_changes},
 	{"2.6", "has size 0 for queues that it does not have", ALL_WAYS, 0, T, queue_exists_or_not},
 	{"2.6", "offers queue sizes that are powers of two, at most 32768", ALL_WAYS, 0, ALL_KINDS,
 	 queue_sizes_are_powers_of_two},
