@@ -211,6 +211,14 @@ static int run_parse_9p(const struct option_spec *opt, const char *word)
 	return 0;
 }
 
+static int run_parse_vsock(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	char *words = strdup(word); /* the parameters point into it; lives as long as the process */
+
+	return words ? vsock_params_parse(&run->cfg.vsock, words) : -ENOMEM;
+}
+
 static int run_parse_console(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
@@ -438,6 +446,8 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		 "a NIC: user, tap or none (docs/networking.md)", run_parse_network},
 		{OPTION_CALL, 0, "9p", run, "DIR[,tag=TAG][,ro]",
 		 "share a folder with the guest (docs/sharing.md)", run_parse_9p},
+		{OPTION_CALL, 0, "vsock", run, "CID[,uds=PATH]",
+		 "sockets between guest and host (docs/vsock.md)", run_parse_vsock},
 		{OPTION_CALL, 0, "virtio-transport", run, "KIND",
 		 "of all virtio devices: " TRANSPORT_WORDS " (pci)", run_parse_transport},
 		{OPTION_FLAG, 0, "rng", &cfg->rng, 0, "a source of random numbers", 0},

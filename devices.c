@@ -124,6 +124,14 @@ static int devices_create_balloon(struct vm *vm)
 	return devices_add_virtio(vm, vm->balloon);
 }
 
+static int devices_create_vsock(struct vm *vm)
+{
+	if (!vm->vsock)
+		return 0;
+	return devices_add_virtio(vm,
+				  vsock_create(&vm->mem, "vsock", vm->cfg->vsock.cid, vm->vsock));
+}
+
 static int devices_create_shares(struct vm *vm)
 {
 	int ret = 0;
@@ -170,7 +178,7 @@ static int devices_create_input(struct vm *vm)
 
 static int (*const devices_table[])(struct vm *vm) = {
 	devices_create_disks,  devices_create_nics,    devices_create_console, devices_create_rng,
-	devices_create_balloon,
+	devices_create_balloon, devices_create_vsock,
 	devices_create_shares, devices_create_display, devices_create_input, devices_create_ports,
 };
 

@@ -25,6 +25,7 @@
 #include "kvm/control.h"
 #include "kvm/devices.h"
 #include "kvm/display.h"
+#include "kvm/instance.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/util.h"
@@ -506,6 +507,32 @@ static int vm_open_backends(struct vm *vm)
 	return 0;
 }
 
+/* Where connections come in when --vsock does not say. */
+static struct vsock_uds *vm_open_vsock_beside_control(struct vm *vm)
+{
+	char *dir = instance_run_dir(), *path = NULL;
+	struct vsock_uds *uds = NULL;
+
+	if (dir)
+		path = xasprintf("%s/%s.vsock", dir, vm->cfg->name);
+	if (path)
+		uds = vsock_uds_open(path);
+	if (uds)
+		log_info("vsock: the guest's sockets are behind %s", path);
+	free(path);
+	free(dir);
+	return uds;
+}
+
+static int vm_open_vsock(struct vm *vm)
+{
+	if (!vm->cfg->vsock.cid)
+		return 0;
+	vm->vsock = vm->cfg->vsock.uds ? vsock_uds_open(vm->cfg->vsock.uds)
+				       : vm_open_vsock_beside_control(vm);
+	return vm->vsock ? 0 : -EIO;
+}
+
 static int vm_open_agent(struct vm *vm)
 {
 	if (!vm->cfg->rootfs)
@@ -542,7 +569,8 @@ struct vm *vm_create(const struct vm_config *cfg)
 		goto err;
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
-	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_ttys(vm) < 0)
+	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_vsock(vm) < 0 ||
+	    vm_open_ttys(vm) < 0)
 		goto err;
 	if (vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;
@@ -563,6 +591,7 @@ static void vm_close_ttys(struct vm *vm)
 
 static void vm_close_backends(struct vm *vm)
 {
+	vsock_uds_close(vm->vsock);
 	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
 		net_backend_close(vm->nic[i]);
 	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)

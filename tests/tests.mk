@@ -53,7 +53,16 @@ $(CONFORMANCE): $(CONFORMANCE_OBJS)
 
 unit-programs: $(UNIT_PROGRAMS) $(CONFORMANCE)
 
-test-programs: unit-programs $(GUEST_IMAGES)
+# --- programs that boot tests put into their guests: static, of one file ---
+
+BOOT_TOOLS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/boot/*-tool.c))
+
+$(OUT)/tests/boot/%: tests/boot/%.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,GUEST,$@) $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
+		-O2 -static -s -o $@ $<
+
+test-programs: unit-programs $(GUEST_IMAGES) $(BOOT_TOOLS)
 
 # --- what people call ---
 
@@ -75,7 +84,7 @@ check-unit: unit-programs
 check-guest: all $(GUEST_IMAGES)
 	$(RUN_TESTS) --tier guest
 
-check-boot: all
+check-boot: all $(BOOT_TOOLS)
 	$(RUN_TESTS) --tier boot
 
 check-host: all

@@ -11,6 +11,7 @@
 #include "kvm/display.h"
 #include "kvm/net.h"
 #include "kvm/transport.h"
+#include "kvm/vsock.h"
 
 /*
  * What the user asked for: filled in by builtin-run.c, read-only afterwards. Strings live as long
@@ -53,6 +54,7 @@ struct vm_config {
 	unsigned int nr_shares;
 	struct p9_params share[CONFIG_MAX_SHARES];
 	bool rng, balloon;
+	struct vsock_params vsock;
 	struct display_params display;
 
 	bool debug_mmio, debug_ioport, debug_single_step;

@@ -18,6 +18,7 @@ struct net_backend;
 struct p9_params;
 struct chardev;
 struct seat;
+struct vsock_uds;
 
 struct virtio_device *blk_create(const struct memory *mem, const char *name, struct disk *disk,
 				 const struct disk_params *params); /* borrowed, too */
@@ -27,6 +28,9 @@ struct virtio_device *net_create(const struct memory *mem, const char *name,
 				 struct net_backend *be, const unsigned char mac[6]);
 struct virtio_device *console_create(const struct memory *mem, const char *name,
 				     struct chardev *chr);
+/* A socket device; the host's end of its connections is `uds` (kvm/vsock.h). */
+struct virtio_device *vsock_create(const struct memory *mem, const char *name, uint32_t cid,
+				   const struct vsock_uds *uds);
 struct virtio_device *rng_create(const struct memory *mem, const char *name);
 /* Opens the folder itself; params must live as long as the device. */
 struct virtio_device *p9_create(const struct memory *mem, const struct p9_params *params);

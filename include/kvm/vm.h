@@ -72,6 +72,7 @@ struct vm {
 	struct disk *disk[CONFIG_MAX_DISKS];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
+	struct vsock_uds *vsock; /* NULL: none */
 	struct loop_source *signal_source, *wake_source, *stop_timer;
 	int signal_fd, wake_fd;
 	uint64_t start_ns; /* now_ns() at vm_create() */

@@ -47,6 +47,18 @@ guest_words() {
 	echo "$words lkvm.end=${2:-poweroff}"
 }
 
+# initrd_with KERNEL FILE...: an initramfs like that kernel's, with these files in
+# its /bin.  Prints its path.
+initrd_with() {
+	local out=$WORK/initrd.$1 base
+	base=$(initrd_of "$1")
+	shift
+	mkdir -p "$WORK/more/bin"
+	cp "$@" "$WORK/more/bin"
+	{ cat "$base"; (cd "$WORK/more" && find bin | cpio --quiet -o -H newc); } >"$out"
+	echo "$out"
+}
+
 # vm_start NAME KERNEL SCRIPT [OPTION...]: a guest in the background, its output
 # in $WORK/NAME.out.  Variables: END, PARAMS (more kernel parameters), INPUT
 # (what its console reads; /dev/null), CPUS, MEM.
