@@ -75,7 +75,7 @@ $(eval $(call linked,URING,liburing,liburing,disks are served by threads))
 $(eval $(call linked,ZLIB,zlib,zlib,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,ZSTD,libzstd,libzstd,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,LZMA,liblzma,liblzma,no modules compressed by it))
-$(eval $(call optional,SDL,sdl2,SDL2,--sdl off))
+$(eval $(call optional,SDL,sdl2 x11,SDL2,--sdl off))
 $(eval $(call optional,VNC,libvncserver,libvncserver,--vnc off))
 $(eval $(call optional,PNG,libpng,libpng,lkvm screenshot off))
 
@@ -151,7 +151,7 @@ PLUGINS += $(if $(filter yes,$(HAVE_PNG)),png)
 PLUGIN_SOURCES_sdl := ui/sdl.c
 PLUGIN_SOURCES_vnc := ui/vnc.c ui/vnc-listen.c
 PLUGIN_SOURCES_png := ui/png.c
-PLUGIN_LIB_sdl := sdl2
+PLUGIN_LIB_sdl := sdl2 x11
 PLUGIN_LIB_vnc := libvncserver
 PLUGIN_LIB_png := libpng
 PLUGIN_FILES := $(patsubst %,$(OUT)/lkvm-%.so,$(PLUGINS))

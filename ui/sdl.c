@@ -2,15 +2,29 @@
 /*
  * A window by SDL 2. The pointer is caught (and then moves the guest's) only when the machine has no
  * tablet that could be told places, or when asked for.
+ *
+ * Waiting is done here, not in SDL: that would be woken by other threads through a second connection
+ * to the X server, and looks every millisecond while the window is hidden.
+ *
+ * When the X server goes away, Xlib wants the process to end. It is left by a jump instead, never to
+ * be called again, and the VM goes on without a window.
  */
 #include <SDL.h>
+#include <SDL_syswm.h>
+#include <X11/Xlib.h>
 #include <linux/input-event-codes.h>
+#include <poll.h>
+#include <setjmp.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "kvm/display.h"
 #include "kvm/log.h"
 #include "kvm/seat.h"
 #include "kvm/util.h"
+
+#define SDL_TICK_MS 20 /* how often events are looked for where nothing tells of them */
 
 struct sdl {
 	struct display *display;
@@ -20,9 +34,12 @@ struct sdl {
 	SDL_Renderer *renderer;
 	SDL_Texture *texture;
 	uint32_t width, height; /* the guest's */
-	uint32_t wake_event;
+	int wake_fd;
+	int x_fd; /* the connection to the X server; -1: it is not X that shows the window */
 	unsigned int buttons;
 	bool grabbed, full_screen, hidden;
+	bool lost;	/* the X server is gone */
+	jmp_buf escape; /* into the function that called SDL */
 	uint8_t down[KEY_CNT]; /* keys that the guest believes to be down */
 };
 
@@ -147,6 +164,14 @@ static const uint8_t sdl_keys[SDL_NUM_SCANCODES] = {
 	[SDL_SCANCODE_COPY] = KEY_COPY,
 	[SDL_SCANCODE_PASTE] = KEY_PASTE,
 	[SDL_SCANCODE_FIND] = KEY_FIND,
+	[SDL_SCANCODE_STOP] = KEY_STOP,
+	[SDL_SCANCODE_AGAIN] = KEY_AGAIN,
+	[SDL_SCANCODE_MENU] = KEY_MENU,
+	[SDL_SCANCODE_SLEEP] = KEY_SLEEP,
+	[SDL_SCANCODE_AUDIONEXT] = KEY_NEXTSONG,
+	[SDL_SCANCODE_AUDIOPREV] = KEY_PREVIOUSSONG,
+	[SDL_SCANCODE_AUDIOSTOP] = KEY_STOPCD,
+	[SDL_SCANCODE_AUDIOPLAY] = KEY_PLAYPAUSE,
 	[SDL_SCANCODE_MUTE] = KEY_MUTE,
 	[SDL_SCANCODE_VOLUMEUP] = KEY_VOLUMEUP,
 	[SDL_SCANCODE_VOLUMEDOWN] = KEY_VOLUMEDOWN,
@@ -166,6 +191,54 @@ static const uint8_t sdl_keys[SDL_NUM_SCANCODES] = {
 	[SDL_SCANCODE_RALT] = KEY_RIGHTALT,
 	[SDL_SCANCODE_RGUI] = KEY_RIGHTMETA,
 };
+
+static void sdl_release_keys(struct sdl *sdl)
+{
+	for (unsigned int key = 0; key < ARRAY_SIZE(sdl->down); key++)
+		if (sdl->down[key])
+			seat_key(sdl->seat, key, false);
+	memset(sdl->down, 0, sizeof(sdl->down));
+}
+
+/* --- the X server --- */
+
+/*
+ * To be asked before SDL is called: false when the X server is gone, and also, by returning once more,
+ * when it goes while the caller is in SDL.
+ */
+#define sdl_may_call(sdl) (!(sdl)->lost && !setjmp((sdl)->escape))
+
+/* In Xlib, on the display's thread. */
+static void sdl_x_is_gone(Display *x, void *arg)
+{
+	struct sdl *sdl = arg;
+
+	(void)x;
+	sdl->lost = true;
+	sdl_release_keys(sdl);
+	log_warning("--sdl: the X server is gone, and %s goes on without a window", sdl->vm_name);
+	longjmp(sdl->escape, 1);
+}
+
+/* Xlib's own function would end the process itself, before it could be asked not to. */
+static int sdl_x_error(Display *x)
+{
+	(void)x;
+	return 0;
+}
+
+static void sdl_watch_x(struct sdl *sdl)
+{
+	SDL_SysWMinfo info;
+
+	SDL_VERSION(&info.version);
+	sdl->x_fd = -1;
+	if (!SDL_GetWindowWMInfo(sdl->window, &info) || info.subsystem != SDL_SYSWM_X11)
+		return;
+	sdl->x_fd = XConnectionNumber(info.info.x11.display);
+	XSetIOErrorHandler(sdl_x_error);
+	XSetIOErrorExitHandler(info.info.x11.display, sdl_x_is_gone, sdl);
+}
 
 /* --- the window --- */
 
@@ -206,6 +279,8 @@ static void sdl_resize(void *be, const struct display_surface *surface)
 {
 	struct sdl *sdl = be;
 
+	if (!sdl_may_call(sdl))
+		return;
 	if (sdl->texture)
 		SDL_DestroyTexture(sdl->texture);
 	sdl->width = surface->width;
@@ -227,6 +302,8 @@ static void sdl_update(void *be, const struct display_surface *surface,
 {
 	struct sdl *sdl = be;
 
+	if (!sdl_may_call(sdl))
+		return;
 	for (unsigned int i = 0; i < nr && sdl->texture; i++) {
 		SDL_Rect r = {rects[i].x, rects[i].y, rects[i].width, rects[i].height};
 
@@ -241,18 +318,10 @@ static bool sdl_watched(void *be)
 {
 	struct sdl *sdl = be;
 
-	return !sdl->hidden;
+	return !sdl->hidden && !sdl->lost;
 }
 
 /* --- what the person does --- */
-
-static void sdl_release_keys(struct sdl *sdl)
-{
-	for (unsigned int key = 0; key < ARRAY_SIZE(sdl->down); key++)
-		if (sdl->down[key])
-			seat_key(sdl->seat, key, false);
-	memset(sdl->down, 0, sizeof(sdl->down));
-}
 
 /* Ctrl-Alt and a letter are for the window; the guest never sees the letter. */
 static bool sdl_hot_key(struct sdl *sdl, const SDL_KeyboardEvent *event)
@@ -372,24 +441,44 @@ static void sdl_event(struct sdl *sdl, const SDL_Event *event)
 	}
 }
 
+static bool sdl_handle_events(struct sdl *sdl)
+{
+	SDL_Event event;
+	bool any = false;
+
+	for (; SDL_PollEvent(&event); any = true)
+		sdl_event(sdl, &event);
+	return any;
+}
+
+static bool sdl_look_for_events(struct sdl *sdl)
+{
+	return sdl_may_call(sdl) && sdl_handle_events(sdl);
+}
+
 static void sdl_run(void *be, unsigned int timeout_ms)
 {
 	struct sdl *sdl = be;
-	SDL_Event event;
+	struct pollfd fds[] = {{.fd = sdl->wake_fd, .events = POLLIN},
+			       {.fd = sdl->lost ? -1 : sdl->x_fd, .events = POLLIN}};
+	eventfd_t count;
 
-	if (!SDL_WaitEventTimeout(&event, timeout_ms))
+	/* Xlib may have read events already, while it waited for something else. */
+	if (sdl_look_for_events(sdl))
 		return;
-	do
-		sdl_event(sdl, &event);
-	while (SDL_PollEvent(&event));
+	if (sdl->x_fd < 0)
+		timeout_ms = MIN(timeout_ms, SDL_TICK_MS);
+	poll(fds, ARRAY_SIZE(fds), (int)timeout_ms);
+	if (fds[0].revents)
+		eventfd_read(sdl->wake_fd, &count);
+	sdl_look_for_events(sdl);
 }
 
 static void sdl_wake(void *be)
 {
 	struct sdl *sdl = be;
-	SDL_Event event = {.type = sdl->wake_event};
 
-	SDL_PushEvent(&event);
+	eventfd_write(sdl->wake_fd, 1);
 }
 
 /* --- life --- */
@@ -398,13 +487,17 @@ static void sdl_close(void *be)
 {
 	struct sdl *sdl = be;
 
-	if (sdl->texture)
-		SDL_DestroyTexture(sdl->texture);
-	if (sdl->renderer)
-		SDL_DestroyRenderer(sdl->renderer);
-	if (sdl->window)
-		SDL_DestroyWindow(sdl->window);
-	SDL_Quit();
+	if (sdl_may_call(sdl)) {
+		if (sdl->texture)
+			SDL_DestroyTexture(sdl->texture);
+		if (sdl->renderer)
+			SDL_DestroyRenderer(sdl->renderer);
+		if (sdl->window)
+			SDL_DestroyWindow(sdl->window);
+		SDL_Quit();
+	}
+	if (sdl->wake_fd >= 0)
+		close(sdl->wake_fd);
 	free(sdl);
 }
 
@@ -425,17 +518,20 @@ static void *sdl_open(struct display *display, const struct display_params *para
 		free(sdl);
 		return NULL;
 	}
-	*sdl = (struct sdl){.display = display, .vm_name = params->vm_name, .seat = seat};
+	sdl->display = display;
+	sdl->vm_name = params->vm_name;
+	sdl->seat = seat;
+	sdl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
 	/* None of those that paint on a console or nowhere, unless SDL_VIDEODRIVER says so. */
 	SDL_SetHint(SDL_HINT_VIDEODRIVER, "x11,wayland");
 	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
 	SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
+	SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "1"); /* a caught pointer has the window manager's keys */
 	SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
 	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
-	if (SDL_Init(SDL_INIT_VIDEO) < 0)
+	if (sdl->wake_fd < 0 || SDL_Init(SDL_INIT_VIDEO) < 0)
 		goto fail;
-	sdl->wake_event = SDL_RegisterEvents(1);
 	sdl->window = SDL_CreateWindow("lkvm", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED,
 				       params->width, params->height, SDL_WINDOW_RESIZABLE);
 	if (!sdl->window)
@@ -447,6 +543,7 @@ static void *sdl_open(struct display *display, const struct display_params *para
 	SDL_StopTextInput();
 	sdl_set_title(sdl);
 	sdl_present(sdl);
+	sdl_watch_x(sdl);
 	return sdl;
 fail:
 	log_error("--sdl: %s", SDL_GetError());
