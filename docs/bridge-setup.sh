@@ -12,7 +12,8 @@ usage() {
 	usage: $0 up             private network $NET.0/24 with DHCP, behind NAT
 	       $0 up UPLINK      bridge to the network of an Ethernet interface
 	       $0 down           undo "up"
-	       $0 tap NAME USER  a tap on the bridge that USER may give to lkvm (tapif=NAME)
+	       $0 tap NAME USER [QUEUES]
+	                         a tap on the bridge that USER may give to lkvm (tapif=NAME)
 	       $0 NAME           put the tap NAME on the bridge (for script=$0)
 	environment: BRIDGE=$BRIDGE NET=$NET
 	EOF
@@ -100,7 +101,10 @@ down() {
 		move_addresses "$BRIDGE" "$uplink"
 	fi
 	if [ -e "/run/$BRIDGE.dnsmasq.pid" ]; then
-		kill "$(cat "/run/$BRIDGE.dnsmasq.pid")" || true
+		dnsmasq=$(cat "/run/$BRIDGE.dnsmasq.pid")
+		kill "$dnsmasq" || true
+		tries=50
+		while kill -0 "$dnsmasq" 2>/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
 		rm -f "/run/$BRIDGE.dnsmasq.pid" "/run/$BRIDGE.leases"
 	fi
 	if [ -n "$forward" ]; then
@@ -116,8 +120,10 @@ case $#:${1-} in
 1:up) up ;;
 2:up) up "$2" ;;
 1:down) down ;;
-3:tap)
-	ip tuntap add dev "$2" mode tap user "$3"
+3:tap | 4:tap)
+	[ "${4:-1}" = 1 ] || multi=multi_queue
+	# shellcheck disable=SC2086 # nothing, or a word
+	ip tuntap add dev "$2" mode tap user "$3" ${multi-}
 	ip link set "$2" master "$BRIDGE" up
 	;;
 1:*) ip link set "$1" master "$BRIDGE" up ;;
