@@ -373,7 +373,7 @@ static int run_set_defaults(struct run_options *run)
 	}
 #ifdef HAVE_SLIRP
 	if (!run->net_given && !run->rootfs.sandbox)
-		cfg->nic[cfg->nr_nics++] = (struct nic_params){.mode = NIC_USER, .fd = -1};
+		cfg->nic[cfg->nr_nics++] = (struct nic_params){.mode = NIC_USER};
 #endif
 	if (cfg->firmware && cfg->kernel) {
 		log_error("--firmware and --kernel exclude each other");

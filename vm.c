@@ -496,13 +496,15 @@ static int vm_open_backends(struct vm *vm)
 
 		if (nic->mode == NIC_NONE)
 			continue;
-		if (nic->have_mac)
-			memcpy(vm->mac[i], nic->mac, sizeof(vm->mac[i]));
-		else
-			nic_stable_mac(cfg->name, i, vm->mac[i]);
 		vm->nic[i] = nic->mode == NIC_TAP ? net_tap_open(nic) : net_user_open(nic);
 		if (!vm->nic[i])
 			return -EIO;
+		if (nic->have_mac)
+			memcpy(vm->mac[i], nic->mac, sizeof(vm->mac[i]));
+		else if (vm->nic[i]->have_mac)
+			memcpy(vm->mac[i], vm->nic[i]->mac, sizeof(vm->mac[i]));
+		else
+			nic_stable_mac(cfg->name, i, vm->mac[i]);
 	}
 	return 0;
 }

@@ -102,13 +102,49 @@ static int nic_set_downscript(struct nic_params *nic, char *val)
 	return 0;
 }
 
+/* "3", or "3:4:5" for a tap with three queues. The word is kept for messages. */
 static int nic_set_fd(struct nic_params *nic, char *val)
 {
+	char copy[NET_MAX_PAIRS * 12], *rest = copy, *word;
 	uint32_t fd;
 
-	if (parse_u32(val, &fd) || fd > INT_MAX)
+	if (strlen(val) >= sizeof(copy))
 		return -EINVAL;
-	nic->fd = fd;
+	strcpy(copy, val);
+	while ((word = strsep(&rest, ":"))) {
+		if (nic->nr_fds == NET_MAX_PAIRS || parse_u32(word, &fd) || fd > INT_MAX)
+			return -EINVAL;
+		for (unsigned int i = 0; i < nic->nr_fds; i++)
+			if (nic->fd[i] == (int)fd)
+				return -EINVAL;
+		nic->fd[nic->nr_fds++] = fd;
+	}
+	return 0;
+}
+
+static int nic_set_queues(struct nic_params *nic, char *val)
+{
+	uint32_t nr;
+
+	if (nic->queues || parse_u32(val, &nr) || !nr || nr > NET_MAX_PAIRS)
+		return -EINVAL;
+	nic->queues = nr;
+	return 0;
+}
+
+static int nic_set_vhost(struct nic_params *nic, char *val)
+{
+	return parse_bool(val, &nic->vhost) ? 0 : -EINVAL;
+}
+
+/* From what IPv4 needs (virtio 1.2 §5.1.4.1) to the most that a tap takes. */
+static int nic_set_mtu(struct nic_params *nic, char *val)
+{
+	uint32_t mtu;
+
+	if (parse_u32(val, &mtu) || mtu < 68 || mtu > 65521)
+		return -EINVAL;
+	nic->mtu = mtu;
 	return 0;
 }
 
@@ -173,12 +209,11 @@ static int nic_set_transport(struct nic_params *nic, char *val)
 #define NIC_IN_BOTH (NIC_IN_USER | NIC_IN_TAP)
 #define NIC_IN_ALL  (NIC_IN_BOTH | 1u << NIC_NONE)
 
-/* A key without `set` is kvmtool's and not built here: saying so beats ignoring it. */
 static const struct nic_key {
 	const char *name;
 	unsigned int modes;
 	bool repeats;
-	int (*set)(struct nic_params *nic, char *val);
+	int (*set)(struct nic_params *nic, char *val); /* may write to val, when it succeeds */
 	const char *expects;
 } nic_keys[] = {
 	{"mode", NIC_IN_ALL, false, nic_set_mode, "tap, user or none"},
@@ -188,11 +223,13 @@ static const struct nic_key {
 	{"tapif", NIC_IN_TAP, false, nic_set_tapif, NULL},
 	{"script", NIC_IN_TAP, false, nic_set_script, NULL},
 	{"downscript", NIC_IN_TAP, false, nic_set_downscript, NULL},
-	{"fd", NIC_IN_TAP, false, nic_set_fd, "the number of an open tap"},
+	{"fd", NIC_IN_TAP, false, nic_set_fd, "the number of an open tap, or of its queues: 3:4"},
+	{"queues", NIC_IN_TAP, false, nic_set_queues, "1 to 16, once"},
+	{"mq", NIC_IN_TAP, false, nic_set_queues, "1 to 16, once"},
+	{"vhost", NIC_IN_TAP, false, nic_set_vhost, "on or off"},
+	{"mtu", NIC_IN_TAP, false, nic_set_mtu, "68 to 65521"},
 	{"hostfwd", NIC_IN_USER, true, nic_set_hostfwd, "up to 16 like tcp::2222-:22"},
 	{"host_loopback", NIC_IN_USER, false, nic_set_host_loopback, "on or off"},
-	{"vhost", NIC_IN_ALL, false, NULL, NULL},
-	{"mq", NIC_IN_ALL, false, NULL, NULL},
 	{"trans", NIC_IN_BOTH, false, nic_set_transport, TRANSPORT_WORDS},
 };
 
@@ -207,10 +244,6 @@ static int nic_parse_word(struct nic_params *nic, char *word, unsigned int seen)
 
 		if (strlen(key->name) != len || memcmp(key->name, word, len))
 			continue;
-		if (!key->set) {
-			log_error("--network: '%s' is not supported yet", word);
-			return -EINVAL;
-		}
 		if ((seen & 1u << i) && !key->repeats) {
 			log_error("--network: '%s': %s is given twice", word, key->name);
 			return -EINVAL;
@@ -239,8 +272,13 @@ static int nic_check(const struct nic_params *nic, unsigned int seen)
 			return -EINVAL;
 		}
 	}
-	if (nic->fd >= 0 && nic->tapif) {
+	if (nic->nr_fds && nic->tapif) {
 		log_error("--network: 'tapif' and 'fd' exclude each other");
+		return -EINVAL;
+	}
+	if (nic->nr_fds && nic->queues && nic->queues != nic->nr_fds) {
+		log_error("--network: 'queues' says %u, and 'fd' has %u of them", nic->queues,
+			  nic->nr_fds);
 		return -EINVAL;
 	}
 	if (nic->mode == NIC_TAP && nic->guest_ip.s_addr)
@@ -254,7 +292,7 @@ int nic_params_parse(struct nic_params *nic, char *words)
 	unsigned int seen = 0;
 	char *word;
 
-	*nic = (struct nic_params){.mode = NIC_TAP, .fd = -1};
+	*nic = (struct nic_params){.mode = NIC_TAP};
 	for (bool first = true; (word = strsep(&words, ",")); first = false) {
 		int key;
 

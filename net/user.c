@@ -419,8 +419,8 @@ static void user_close(struct net_backend *be)
 {
 	struct net_user *user = container_of(be, struct net_user, be);
 
-	shutdown(be->fd, SHUT_RDWR);
-	close(be->fd);
+	shutdown(be->fd[0], SHUT_RDWR);
+	close(be->fd[0]);
 	pthread_join(user->thread, NULL);
 	user_free(user);
 }
@@ -434,6 +434,7 @@ static struct net_user *user_create(const struct nic_params *nic)
 	if (!user)
 		return NULL;
 	user->be.ops = &user_ops;
+	user->be.nr_pairs = 1;
 	user->nic = nic;
 	user->host_loopback = nic->host_loopback;
 	user->max_fds = 16;
@@ -462,7 +463,7 @@ struct net_backend *net_user_open(const struct nic_params *nic)
 	/* As much as the host allows. */
 	for (unsigned int i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-	user->be.fd = pair[0];
+	user->be.fd[0] = pair[0];
 	user->fd = pair[1];
 	err = user_start_thread(user);
 	if (err)

@@ -183,14 +183,18 @@ static int vhost_set_up(struct vhost *vhost, uint64_t features)
 	return err;
 }
 
+/* Bits that mean something else to vhost: VHOST_F_LOG_ALL, and what is VIRTIO_F_ANY_LAYOUT here. */
+#define VHOST_OWN_FEATURES (VHOST_BIT(VHOST_F_LOG_ALL) | VHOST_BIT(VHOST_NET_F_VIRTIO_NET_HDR))
+
 int vhost_start(struct vhost *vhost, struct virtio_device *vdev, uint64_t extra)
 {
+	uint64_t features = (vdev->acked & ~VHOST_OWN_FEATURES) | extra;
 	int err;
 
 	vhost->vdev = vdev;
 	vhost->err_source =
 		loop_add(virtio_loop(vdev), vhost->err_fd, EPOLLIN, vhost_failed, vhost);
-	err = vhost->err_source ? vhost_set_up(vhost, (vdev->acked | extra) & vhost->features)
+	err = vhost->err_source ? vhost_set_up(vhost, features & vhost->features)
 				: -errno;
 	if (err) {
 		log_guest("%s: vhost: %s", vdev->name, strerror(-err));

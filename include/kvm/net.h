@@ -2,33 +2,67 @@
 #ifndef LKVM_NET_H
 #define LKVM_NET_H
 
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "kvm/transport.h"
 
+/* Not in the headers of every host that we are built on (Linux 6.2). */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 /*
- * Where a NIC's frames go. Every back end is a file descriptor that carries one Ethernet frame per
- * read and write, non-blocking: a tap, a macvtap, or one end of a SOCK_SEQPACKET pair behind which
- * a user-mode stack runs. With vnet_hdr each frame is preceded by a struct virtio_net_hdr_v1
- * (12 bytes, unless set_hdr_len says otherwise) and offloads can be switched on. EPOLLHUP, EPOLLERR, EBADFD or an end of file say that
- * the other side is gone for good.
+ * Where a NIC's frames go. Every back end is a file descriptor, or several of them among which the
+ * other side spreads what the guest receives, each of which carries one Ethernet frame per read and
+ * write, non-blocking: a tap, a macvtap, or one end of a SOCK_SEQPACKET pair behind which a user-mode
+ * stack runs. With vnet_hdr each frame is preceded by a struct virtio_net_hdr_v1 (12 bytes, unless
+ * set_hdr_len says otherwise) and offloads can be switched on. EPOLLHUP, EPOLLERR, EBADFD or an end
+ * of file say that the other side is gone for good.
+ *
+ * With a vhost_fd the kernel itself can move the frames between the guest's queues and fd.
  */
+#define NET_MAX_PAIRS 16
+
 struct net_backend;
 
+/* Which frames the guest wants to see, by their destination. */
+#define NET_FILTER_MAX 66
+
+struct net_filter {
+	bool promisc;  /* all of them */
+	bool allmulti; /* all that are for many */
+	unsigned int nr;
+	uint8_t addr[NET_FILTER_MAX][6]; /* unicast first */
+};
+
+/* Each gives 0 or a negative errno; all but close may be NULL. */
 struct net_backend_ops {
-	/* TUN_F_* offloads the guest can take; 0 or a negative errno. NULL when there are none. */
+	/* TUN_F_* offloads the guest can take. NULL when there are none. */
 	int (*set_offload)(struct net_backend *be, unsigned int tun_flags);
-	/* The header's length: 12, or 10 without num_buffers. As above; NULL when it is always 12. */
+	/* The header's length: 12, or 10 without num_buffers. NULL when it is always 12. */
 	int (*set_hdr_len)(struct net_backend *be, int len);
+	/* How many of the pairs are in use, from the first one on. NULL when there is only one. */
+	int (*set_pairs)(struct net_backend *be, unsigned int nr);
+	/* What is not wanted is not read; NULL for the filter: all is wanted. May let more through. */
+	int (*set_filter)(struct net_backend *be, const struct net_filter *filter);
+	/* The other side knows the guest by its address, and is told a new one. */
+	int (*set_mac)(struct net_backend *be, const uint8_t mac[6]);
 	void (*close)(struct net_backend *be);
 };
 
 struct net_backend {
 	const struct net_backend_ops *ops;
-	int fd;
-	bool vnet_hdr;
+	unsigned int nr_pairs; /* 1..NET_MAX_PAIRS, all of them in use at first */
+	int fd[NET_MAX_PAIRS];
+	int vhost_fd[NET_MAX_PAIRS]; /* when vhost is set */
+	bool vhost, vnet_hdr;
+	uint16_t mtu;  /* what the guest should use; 0: the usual */
+	bool have_mac; /* the address that the guest must have to be heard */
+	uint8_t mac[6];
 };
 
 enum nic_mode { NIC_NONE, NIC_USER, NIC_TAP };
@@ -49,7 +83,11 @@ struct nic_params {
 	enum transport transport;
 	const char *tapif, *script, *downscript;
 	struct in_addr guest_ip, host_ip; /* 0: the mode's default */
-	int fd;				  /* an inherited tap, or -1 */
+	unsigned int nr_fds;		  /* an inherited tap's queues */
+	int fd[NET_MAX_PAIRS];
+	unsigned int queues; /* pairs of them; 0: one, or nr_fds */
+	bool vhost;
+	uint16_t mtu; /* 0: not said */
 	bool have_mac;
 	uint8_t mac[6];
 	bool host_loopback; /* user mode: the guest may reach the host's 127.0.0.1 */
@@ -62,7 +100,8 @@ struct nic_params {
 
 /* NULL after one error line. Strings of nic are used until the back end is closed. */
 struct net_backend *net_tap_open(const struct nic_params *nic);
-struct net_backend *net_user_open(const struct nic_params *nic); /* error when built without slirp */
+struct net_backend *
+net_user_open(const struct nic_params *nic); /* error when built without slirp */
 static inline void net_backend_close(struct net_backend *be)
 {
 	if (be)

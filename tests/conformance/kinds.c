@@ -252,7 +252,7 @@ static struct virtio_device *net_kind(struct rig *rig)
 	int pair[2];
 
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
-	f->be = (struct net_backend){.ops = &wire_ops, .fd = pair[0]};
+	f->be = (struct net_backend){.ops = &wire_ops, .nr_pairs = 1, .fd = {pair[0]}};
 	f->wire = pair[1];
 	rig->fixture = f;
 	return net_create(&rig->m->ram.mem, "network card", &f->be, mac);
@@ -262,7 +262,7 @@ static void net_kind_destroy(struct rig *rig)
 {
 	struct net_fixture *f = rig->fixture;
 
-	close(f->be.fd);
+	close(f->be.fd[0]);
 	close(f->wire);
 	free(f);
 }

@@ -41,7 +41,7 @@ static void test_modes(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(parse(&nic, cases[i].words), 0);
 		assert_int_equal(nic.mode, cases[i].mode);
-		assert_int_equal(nic.fd, -1);
+		assert_int_equal(nic.nr_fds, 0);
 		assert_null(nic.script);
 		assert_false(nic.have_mac || nic.host_loopback);
 	}
@@ -64,9 +64,23 @@ static void test_tap_keys(void **state)
 	assert_string_equal(nic.downscript, "/etc/down=1");
 	assert_int_equal(nic.host_ip.s_addr, inet_addr("10.0.0.1"));
 	assert_int_equal(parse(&nic, "fd=0"), 0);
-	assert_int_equal(nic.fd, 0);
+	assert_int_equal(nic.nr_fds, 1);
+	assert_int_equal(nic.fd[0], 0);
 	assert_int_equal(parse(&nic, "tap,fd=17"), 0);
-	assert_int_equal(nic.fd, 17);
+	assert_int_equal(nic.nr_fds, 1);
+	assert_int_equal(nic.fd[0], 17);
+	assert_int_equal(parse(&nic, "tap,fd=17:4,queues=2"), 0);
+	assert_int_equal(nic.nr_fds, 2);
+	assert_int_equal(nic.fd[0], 17);
+	assert_int_equal(nic.fd[1], 4);
+	assert_false(nic.vhost || nic.mtu);
+	assert_int_equal(parse(&nic, "tap,queues=4,vhost=1,mtu=9000"), 0);
+	assert_int_equal(nic.queues, 4);
+	assert_true(nic.vhost);
+	assert_int_equal(nic.mtu, 9000);
+	assert_int_equal(parse(&nic, "mode=tap,vhost=0,mq=16"), 0); /* kvmtool's words */
+	assert_int_equal(nic.queues, 16);
+	assert_false(nic.vhost);
 	assert_int_equal(nic.transport, TRANSPORT_DEFAULT);
 	assert_int_equal(parse(&nic, "trans=mmio-legacy"), 0);
 	assert_int_equal(nic.transport, TRANSPORT_MMIO_LEGACY);
@@ -145,8 +159,17 @@ static void test_bad_words(void **state)
 		{"fd=4294967295", "'fd=4294967295'"},
 		{"fd=3,tapif=t", "'tapif' and 'fd'"},
 		{"tapif=a,tapif=b", "'tapif=b'"},
-		{"vhost=1", "'vhost=1'"},
-		{"tap,mq=4", "'mq=4'"},
+		{"vhost=maybe", "'vhost=maybe'"},
+		{"user,vhost=1", "'vhost'"},
+		{"user,queues=2", "'queues'"},
+		{"queues=0", "'queues=0'"},
+		{"queues=17", "'queues=17'"},
+		{"tap,queues=2,mq=4", "'mq=4'"},
+		{"fd=3:4:", "'fd=3:4:'"},
+		{"fd=3:3", "'fd=3:3'"},
+		{"fd=3:4,queues=3", "'queues' says 3"},
+		{"mtu=67", "'mtu=67'"},
+		{"mtu=65536", "'mtu=65536'"},
 		{"user,trans=isa", "'trans=isa'"},
 		{"user,tapif=t", "'tapif'"},
 		{"script=x,mode=user", "'script'"},

@@ -79,7 +79,7 @@ static void send_ip(struct net_backend *be, struct ip_frame *f, uint8_t proto, c
 		f->tcp.check =
 			htons(~sum16(f->payload, len, sum16(&f->ip.saddr, 8, IPPROTO_TCP + len)));
 	}
-	assert_int_equal(write(be->fd, f, L4_OFF + len), L4_OFF + len);
+	assert_int_equal(write(be->fd[0], f, L4_OFF + len), L4_OFF + len);
 }
 
 /* The next frame for which `want` holds, within ms. */
@@ -89,14 +89,14 @@ static bool receive(struct net_backend *be, struct ip_frame *f, int ms,
 	uint64_t end = now_ns() + ms * 1000000ULL;
 
 	for (;;) {
-		struct pollfd pfd = {.fd = be->fd, .events = POLLIN};
+		struct pollfd pfd = {.fd = be->fd[0], .events = POLLIN};
 		int64_t left = (int64_t)(end - now_ns()) / 1000000;
 		ssize_t len;
 
 		if (left <= 0 || poll(&pfd, 1, left) != 1)
 			return false;
 		memset(f, 0, sizeof(*f));
-		len = read(be->fd, f, sizeof(*f));
+		len = read(be->fd[0], f, sizeof(*f));
 		if (len >= (ssize_t)L4_OFF - 20 && want(f, len))
 			return true;
 	}
@@ -140,7 +140,7 @@ static bool arp(struct net_backend *be, const char *guest, const char *ip)
 	memcpy(f.arp.arp_sha, guest_mac, 6);
 	memcpy(f.arp.arp_spa, &spa, 4);
 	memcpy(f.arp.arp_tpa, &tpa, 4);
-	assert_int_equal(write(be->fd, &f, sizeof(f)), sizeof(f));
+	assert_int_equal(write(be->fd[0], &f, sizeof(f)), sizeof(f));
 	if (!receive(be, &reply, 2000, is_arp_reply))
 		return false;
 	memcpy(gateway_mac, reply.eth.ether_shost, 6);
@@ -152,7 +152,6 @@ static struct net_backend *open_user(struct nic_params nic)
 	struct net_backend *be;
 
 	nic.mode = NIC_USER;
-	nic.fd = -1;
 	be = net_user_open(&nic);
 	assert_non_null(be);
 	assert_false(be->vnet_hdr);
@@ -228,11 +227,11 @@ static void test_router_advertisement(void **state)
 	sum = ~sum16(icmp, 8, sum16(ip6 + 8, 32, 8 + 58));
 	icmp[2] = sum >> 8;
 	icmp[3] = sum;
-	assert_int_equal(write(be->fd, f, sizeof(f)), sizeof(f));
+	assert_int_equal(write(be->fd[0], f, sizeof(f)), sizeof(f));
 	for (int i = 0; i < 20 && !seen; i++) {
-		struct pollfd pfd = {.fd = be->fd, .events = POLLIN};
+		struct pollfd pfd = {.fd = be->fd[0], .events = POLLIN};
 
-		if (poll(&pfd, 1, 2000) == 1 && read(be->fd, got, sizeof(got)) > 54)
+		if (poll(&pfd, 1, 2000) == 1 && read(be->fd[0], got, sizeof(got)) > 54)
 			seen = got[12] == 0x86 && got[20] == 58 && got[54] == 134;
 	}
 	assert_true(seen);
@@ -319,7 +318,7 @@ static void send_syn6(struct net_backend *be, const char *dst, uint16_t port)
 	inet_pton(AF_INET6, dst, ip6 + 24);
 	tcp.check = htons(~sum16(&tcp, sizeof(tcp), sum16(ip6 + 8, 32, sizeof(tcp) + IPPROTO_TCP)));
 	memcpy(ip6 + 40, &tcp, sizeof(tcp));
-	assert_int_equal(write(be->fd, f, sizeof(f)), sizeof(f));
+	assert_int_equal(write(be->fd[0], f, sizeof(f)), sizeof(f));
 }
 
 /* Whether a listener on the host sees a connection when the guest sends a SYN to dst. */
@@ -376,7 +375,6 @@ static void test_hostfwd(void **state)
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct nic_params nic = {
 		.mode = NIC_USER,
-		.fd = -1,
 		.nr_hostfwd = 2,
 		.hostfwd = {{"tcp-word", false, sin.sin_addr, {0}, tcp_port, 22},
 			    {"udp-word", true, sin.sin_addr, {0}, udp_port, 53}},
@@ -426,7 +424,7 @@ static void test_bad_networks(void **state)
 		{"10.0.0.0", "10.0.0.5"},
 		{"10.0.0.1", "10.0.0.255"},
 	};
-	struct nic_params nic = {.mode = NIC_USER, .fd = -1};
+	struct nic_params nic = {.mode = NIC_USER};
 
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -462,14 +460,14 @@ static void test_hostile(void **state)
 		junk[12] = i & 1 ? 8 : 0x86;
 		junk[13] = i & 1 ? (i & 2 ? 0 : 6) : 0xdd;
 		junk[14] = i & 1 ? 0x45 : 0x60;
-		if (write(be->fd, junk, len) < 0) {
-			struct pollfd pfd = {.fd = be->fd, .events = POLLOUT};
+		if (write(be->fd[0], junk, len) < 0) {
+			struct pollfd pfd = {.fd = be->fd[0], .events = POLLOUT};
 
 			assert_int_equal(errno, EAGAIN);
 			assert_int_equal(poll(&pfd, 1, 5000), 1);
 		}
 	}
-	while (read(be->fd, junk, sizeof(junk)) > 0)
+	while (read(be->fd[0], junk, sizeof(junk)) > 0)
 		continue;
 	assert_true(arp(be, GUEST_IP, HOST_IP));
 	net_backend_close(be);

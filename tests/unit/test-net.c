@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: virtio/net.c virtio/device.c virtio/virtq.c memory.c util/loop.c util/worker.c util/util.c util/log.c */
+/* links: virtio/net.c virtio/net-pair.c virtio/net-ctrl.c virtio/vhost.c virtio/lend.c virtio/device.c virtio/virtq.c memory.c util/loop.c util/worker.c util/util.c util/log.c */
 /*
  * virtio-net between a driver in this process, with split rings, and a socket pair as the wire.
  */
@@ -115,7 +115,8 @@ static struct rig *rig_create(bool vnet_hdr)
 	rig->mem.nr_banks = 1;
 	rig->mem.bank[0] = (struct memory_bank){.gpa = 0, .size = RAM_SIZE, .hva = rig->ram};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-	rig->be = (struct net_backend){&rig_ops, pair[0], vnet_hdr};
+	rig->be = (struct net_backend){
+		.ops = &rig_ops, .nr_pairs = 1, .fd = {pair[0]}, .vnet_hdr = vnet_hdr};
 	rig->wire = pair[1];
 	rig->vdev = net_create(&rig->mem, "network card", &rig->be, test_mac);
 	assert_non_null(rig->vdev);
@@ -126,7 +127,7 @@ static struct rig *rig_create(bool vnet_hdr)
 static void rig_destroy(struct rig *rig)
 {
 	virtio_device_destroy(rig->vdev);
-	close(rig->be.fd);
+	close(rig->be.fd[0]);
 	if (rig->wire >= 0)
 		close(rig->wire);
 	free(rig->ram);
@@ -299,7 +300,8 @@ static void test_features(void **state)
 	virtio_device_config_read(rig->vdev, 0, config, sizeof(config));
 	assert_memory_equal(config, test_mac, 6);
 	assert_int_equal(config[6], VIRTIO_NET_S_LINK_UP);
-	assert_int_equal(config[7] | config[8] | config[15], 0);
+	assert_int_equal(config[8], 1); /* pair */
+	assert_int_equal(config[7] | config[9] | config[10] | config[15], 0);
 	rig_destroy(rig);
 
 	rig = rig_create(false);
@@ -380,7 +382,7 @@ static void test_tx_backpressure(void **state)
 	uint8_t frame[1000], got[2000];
 
 	(void)state;
-	setsockopt(rig->be.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	setsockopt(rig->be.fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	rig_start(rig, MRG);
 	for (unsigned int i = 0; i < 200; i++) {
 		fill(frame, sizeof(frame), i);
