@@ -4,11 +4,13 @@
 #include <ctype.h>
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,6 +166,28 @@ bool parse_bool(const char *word, bool *val)
 		}
 	}
 	return false;
+}
+
+bool eventfd_take(int fd)
+{
+	uint64_t count;
+	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
+	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	/* Linux before 5.8. */
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = read(fd, &count, sizeof(count));
+	return n == sizeof(count);
+}
+
+void eventfd_give(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	uint64_t one = 1;
+
+	/* Without room for one more there is something to be taken, which is all that it says. */
+	if (poll(&p, 1, 0) == 1)
+		(void)!write(fd, &one, sizeof(one));
 }
 
 uint64_t now_ns(void)

@@ -54,10 +54,9 @@ static void virtio_queue_kicked(void *arg, uint32_t events)
 {
 	struct virtio_queue *queue = arg;
 	struct virtio_device *vdev = queue->vdev;
-	uint64_t count;
 
 	(void)events;
-	if (read(queue->kick_fd, &count, sizeof(count)) != sizeof(count))
+	if (!eventfd_take(queue->kick_fd))
 		return;
 	if (!vdev->running && vdev->legacy && !(vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		virtio_start(vdev);
@@ -75,10 +74,8 @@ int virtio_queue_watch(struct virtio_queue *queue)
 
 static void virtio_queue_down(struct virtio_queue *queue)
 {
-	uint64_t count;
-
 	/* What was notified in this life says nothing in the next one. */
-	(void)!read(queue->kick_fd, &count, sizeof(count));
+	eventfd_take(queue->kick_fd);
 	loop_remove(queue->source);
 	queue->source = NULL;
 	virtq_destroy(queue->vq);
@@ -560,11 +557,8 @@ void virtio_device_reset_queue(struct virtio_device *vdev, unsigned int q)
 
 void virtio_device_kick(struct virtio_device *vdev, unsigned int q)
 {
-	uint64_t one = 1;
-
-	/* EAGAIN means that the counter is full of kicks already. */
-	if (q < vdev->nr_queues && write(vdev->queue[q].kick_fd, &one, sizeof(one)) < 0)
-		return;
+	if (q < vdev->nr_queues)
+		eventfd_give(vdev->queue[q].kick_fd);
 }
 
 /* --- for models --- */

@@ -17,16 +17,16 @@
 
 #include "device-internal.h"
 #include "kvm/loop.h"
+#include "kvm/util.h"
 
 /* KVM does not deliver this one: the transport knows why, and what to do. */
 static void virtio_queue_called(void *arg, uint32_t events)
 {
 	struct virtio_queue *queue = arg;
 	struct virtio_device *vdev = queue->vdev;
-	uint64_t count;
 
 	(void)events;
-	if (read(queue->call_fd, &count, sizeof(count)) == sizeof(count))
+	if (eventfd_take(queue->call_fd))
 		vdev->transport->raise_queue(vdev->transport_dev, queue - vdev->queue);
 }
 

@@ -57,6 +57,13 @@ int parse_u32(const char *word, uint32_t *val);
 int parse_size(const char *word, uint64_t unit, uint64_t *bytes);
 bool parse_bool(const char *word, bool *val); /* on/off, yes/no, true/false, 1/0 */
 
+/*
+ * Eventfds that another process has as well. O_NONBLOCK is a property that is shared with it, so it
+ * is not relied on: these never wait. eventfd_take: whether something had been written.
+ */
+bool eventfd_take(int fd);
+void eventfd_give(int fd);
+
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
 
