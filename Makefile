@@ -96,6 +96,7 @@ OBJS += vm.o devices.o vcpu.o
 OBJS += rootfs.o agent.o initramfs.o modules.o kernel-find.o guest/init-blob.o
 OBJS += virtio/blk.o virtio/net.o virtio/net-pair.o virtio/net-ctrl.o virtio/console.o virtio/multiport.o virtio/rng.o
 OBJS += virtio/balloon.o virtio/9p.o virtio/input.o virtio/vhost.o
+OBJS += virtio/vhost-user.o virtio/vhost-user-blk.o
 OBJS += virtio/pci.o virtio/pci-legacy.o virtio/mmio.o virtio/device.o virtio/lend.o virtio/virtq.o
 OBJS += virtio/vsock.o virtio/vsock-conn.o
 OBJS += hw/serial.o hw/rtc.o hw/vesa.o hw/edid.o

@@ -441,7 +441,7 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		 "the command line is what --params says", 0},
 		{OPTION_GROUP, .help = "Devices:"},
 		{OPTION_CALL, 'd', "disk", run, "FILE[,KEY=VALUE..]",
-		 "a disk image or block device (docs/disks.md)", run_parse_disk},
+		 "an image, block device, or vhost-user=SOCKET (docs/disks.md)", run_parse_disk},
 		{OPTION_CALL, 'n', "network", run, "MODE[,KEY=VALUE..]",
 		 "a NIC: user, tap or none (docs/networking.md)", run_parse_network},
 		{OPTION_CALL, 0, "9p", run, "DIR[,tag=TAG][,ro]",

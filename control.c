@@ -392,6 +392,9 @@ static json_t *control_resize(struct control_conn *conn, json_t *arguments)
 	nr = control_find_disk(vm, which);
 	if (nr == CONFIG_MAX_DISKS)
 		return control_refuse(conn, "arguments: there is no disk '%s'", which);
+	if (!vm->disk[nr])
+		return control_refuse(conn, "disk %s: its size is for its back end to say",
+				      vm->cfg->disk[nr].path);
 	if (size < (json_int_t)vm->disk[nr]->size)
 		return control_refuse(conn, "disk %s: has %llu bytes, and can only grow",
 				      vm->disk[nr]->path,

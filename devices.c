@@ -85,7 +85,9 @@ static int devices_create_disks(struct vm *vm)
 	for (unsigned int i = 0; i < vm->cfg->nr_disks && ret == 0; i++) {
 		const struct disk_params *params = &vm->cfg->disk[i];
 
-		vm->blk[i] = blk_create(&vm->mem, params->path, vm->disk[i], params);
+		vm->blk[i] = params->vhost_user
+				     ? vhost_user_blk_create(&vm->mem, vm->disk_backend[i], params)
+				     : blk_create(&vm->mem, params->path, vm->disk[i], params);
 		ret = devices_add_virtio_on(vm, vm->blk[i], params->transport);
 	}
 	return ret;

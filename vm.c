@@ -30,6 +30,8 @@
 #include "kvm/loop.h"
 #include "kvm/util.h"
 #include "kvm/vcpu.h"
+#include "kvm/vhost-user.h"
+#include "kvm/virtio-models.h"
 
 #define VM_POWER_BUTTON_RETRY_NS UINT64_C(1000000000)
 #define VM_SIGNAL_TIMEOUT_NS	 UINT64_C(30000000000)
@@ -482,15 +484,37 @@ static int vm_open_ttys(struct vm *vm)
 	return 0;
 }
 
+static int vm_connect_disk(void *arg)
+{
+	const struct disk_params *params = arg;
+
+	return vhost_user_connect(params->path, params->path, 0);
+}
+
+static int vm_open_disk(struct vm *vm, unsigned int i)
+{
+	const struct disk_params *params = &vm->cfg->disk[i];
+	const struct vhost_user_backend be = {
+		.name = params->path,
+		.config_size = VHOST_USER_BLK_CONFIG_SIZE,
+		.connect = vm_connect_disk,
+		.arg = (void *)params,
+	};
+
+	if (params->vhost_user)
+		vm->disk_backend[i] = vhost_user_open(&be);
+	else
+		vm->disk[i] = disk_open(params);
+	return vm->disk[i] || vm->disk_backend[i] ? 0 : -EIO;
+}
+
 static int vm_open_backends(struct vm *vm)
 {
 	const struct vm_config *cfg = vm->cfg;
 
-	for (unsigned int i = 0; i < cfg->nr_disks; i++) {
-		vm->disk[i] = disk_open(&cfg->disk[i]);
-		if (!vm->disk[i])
+	for (unsigned int i = 0; i < cfg->nr_disks; i++)
+		if (vm_open_disk(vm, i) < 0)
 			return -EIO;
-	}
 	for (unsigned int i = 0; i < cfg->nr_nics; i++) {
 		const struct nic_params *nic = &cfg->nic[i];
 
@@ -596,8 +620,10 @@ static void vm_close_backends(struct vm *vm)
 	vsock_uds_close(vm->vsock);
 	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
 		net_backend_close(vm->nic[i]);
-	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++) {
 		disk_close(vm->disk[i]);
+		vhost_user_close(vm->disk_backend[i]);
+	}
 }
 
 static void vm_close_fd(int fd)

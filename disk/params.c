@@ -93,20 +93,21 @@ static int disk_set_discard(struct disk_params *params, const char *val)
 static const struct {
 	const char *key;
 	int (*set)(struct disk_params *params, const char *val);
-	bool flag; /* the key alone means on */
+	bool flag;	 /* the key alone means on */
+	bool vhost_user; /* goes with a back end, too */
 	const char *want;
 } disk_keys[] = {
-	{"ro", disk_set_ro, true, "on or off"},
-	{"direct", disk_set_direct, true, "on or off"},
-	{"format", disk_set_format, false, "raw or qcow2"},
-	{"backing", disk_set_backing, false, "allow"},
-	{"serial", disk_set_serial, false, "1 to 20 characters"},
-	{"block-size", disk_set_block_size, false, "512, 1024, 2048 or 4096"},
-	{"queues", disk_set_queues, false, "1 to 16"},
-	{"trans", disk_set_transport, false, TRANSPORT_WORDS},
-	{"iops", disk_set_iops, false, "requests a second"},
-	{"bps", disk_set_bps, false, "bytes a second (K, M, G)"},
-	{"discard", disk_set_discard, false, "on or off"},
+	{"ro", disk_set_ro, true, false, "on or off"},
+	{"direct", disk_set_direct, true, false, "on or off"},
+	{"format", disk_set_format, false, false, "raw or qcow2"},
+	{"backing", disk_set_backing, false, false, "allow"},
+	{"serial", disk_set_serial, false, false, "1 to 20 characters"},
+	{"block-size", disk_set_block_size, false, false, "512, 1024, 2048 or 4096"},
+	{"queues", disk_set_queues, false, true, "1 to 16"},
+	{"trans", disk_set_transport, false, true, TRANSPORT_WORDS},
+	{"iops", disk_set_iops, false, false, "requests a second"},
+	{"bps", disk_set_bps, false, false, "bytes a second (K, M, G)"},
+	{"discard", disk_set_discard, false, false, "on or off"},
 };
 
 static int disk_set(struct disk_params *params, const char *key, const char *value)
@@ -114,6 +115,11 @@ static int disk_set(struct disk_params *params, const char *key, const char *val
 	for (unsigned int i = 0; i < ARRAY_SIZE(disk_keys); i++) {
 		if (strcmp(key, disk_keys[i].key) != 0)
 			continue;
+		if (params->vhost_user && !disk_keys[i].vhost_user) {
+			log_error("--disk vhost-user=%s: '%s' is for its back end to say",
+				  params->path, key);
+			return -EINVAL;
+		}
 		if (!value && disk_keys[i].flag)
 			value = "on";
 		if (value && disk_keys[i].set(params, value) == 0)
@@ -130,14 +136,19 @@ static int disk_set(struct disk_params *params, const char *key, const char *val
 
 int disk_params_parse(struct disk_params *params, char *word)
 {
-	char *rest = word, *key, *value;
+	char *rest = word, *key, *value = NULL;
 
 	*params = (struct disk_params){0};
-	if (!options_next_pair(&rest, &key, &value) || value || !*key) {
-		log_error("--disk %s: should start with the name of a file", key);
+	if (!options_next_pair(&rest, &key, &value))
+		key = "";
+	params->vhost_user = value && *value && !strcmp(key, "vhost-user");
+	if (!*key || (value && !params->vhost_user)) {
+		log_error("--disk %s: should start with the name of a file, or be "
+			  "vhost-user=SOCKET",
+			  key);
 		return -EINVAL;
 	}
-	params->path = key;
+	params->path = params->vhost_user ? value : key;
 	while (options_next_pair(&rest, &key, &value)) {
 		if (disk_set(params, key, value))
 			return -EINVAL;

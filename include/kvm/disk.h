@@ -58,7 +58,8 @@ enum disk_format { DISK_FORMAT_BY_NAME, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
 
 /* What --disk says. Zeroes are the defaults. */
 struct disk_params {
-	const char *path;
+	const char *path; /* of the image, or of a back end's socket */
+	bool vhost_user;  /* a back end serves it: only transport and nr_queues are ours to say */
 	enum disk_format format;
 	bool readonly, direct;
 	bool backing; /* the image may name other files of the host to read from */
@@ -71,7 +72,10 @@ struct disk_params {
 	uint64_t iops, bps; /* requests and bytes a second; 0: no limit */
 };
 
-/* FILE[,key=value..] (docs/disks.md), written into; params point into it. Prints on error. */
+/*
+ * FILE[,key=value..] or vhost-user=SOCKET[,key=value..] (docs/disks.md), written into; params point
+ * into it. Prints on error.
+ */
 int disk_params_parse(struct disk_params *params, char *word);
 
 /*

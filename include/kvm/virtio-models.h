@@ -2,7 +2,9 @@
 #ifndef LKVM_VIRTIO_MODELS_H
 #define LKVM_VIRTIO_MODELS_H
 
+#include <linux/virtio_blk.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -19,11 +21,16 @@ struct p9_params;
 struct chardev;
 struct seat;
 struct vsock_uds;
+struct vhost_user;
 
 struct virtio_device *blk_create(const struct memory *mem, const char *name, struct disk *disk,
 				 const struct disk_params *params); /* borrowed, too */
 /* Gives the disk, and its image, a new size in bytes. Any thread but the worker. Prints nothing. */
 int blk_resize(struct virtio_device *vdev, uint64_t size);
+/* The same, served by a back end, of whose configuration vhost_user_open() is to ask this much. */
+#define VHOST_USER_BLK_CONFIG_SIZE offsetof(struct virtio_blk_config, max_secure_erase_sectors)
+struct virtio_device *vhost_user_blk_create(const struct memory *mem, struct vhost_user *vu,
+					    const struct disk_params *params);
 struct virtio_device *net_create(const struct memory *mem, const char *name,
 				 struct net_backend *be, const unsigned char mac[6]);
 struct virtio_device *console_create(const struct memory *mem, const char *name,

@@ -25,6 +25,7 @@ struct loop;
 struct loop_source;
 struct vcpu;
 struct vesa;
+struct vhost_user;
 struct virtio_device;
 
 /*
@@ -69,7 +70,8 @@ struct vm {
 	struct display *display; /* NULL: none */
 	uint64_t balloon_target; /* bytes; stays when the guest reboots */
 	struct seat seat; /* keyboard and pointer; the machine's devices come and go */
-	struct disk *disk[CONFIG_MAX_DISKS];
+	struct disk *disk[CONFIG_MAX_DISKS]; /* NULL where a back end is */
+	struct vhost_user *disk_backend[CONFIG_MAX_DISKS];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
 	struct vsock_uds *vsock; /* NULL: none */

@@ -47,6 +47,9 @@ run 'gone.img' -k idle -d gone.img
 run 'frob' -k idle -d empty,frob
 run 'disk' -k idle -d ''
 run '/dev/null' -k idle -d /dev/null
+run 'gone.sock.*back end running' -k idle -d vhost-user=gone.sock
+run "vhost-user=gone.sock: 'iops' is for its back end to say" -k idle -d vhost-user=gone.sock,iops=5
+run 'vhost-user=SOCKET' -k idle -d vhost-user=
 
 # networks
 run 'bogus' -k idle -n mode=bogus
