@@ -75,6 +75,11 @@ $(eval $(call linked,URING,liburing,liburing,disks are served by threads))
 $(eval $(call linked,ZLIB,zlib,zlib,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,ZSTD,libzstd,libzstd,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,LZMA,liblzma,liblzma,no modules compressed by it))
+# Headers only.
+$(eval $(call optional,XXHASH,libxxhash,libxxhash,what was unpacked is not kept))
+ifeq ($(HAVE_XXHASH),yes)
+DEFINES += -DHAVE_XXHASH
+endif
 $(eval $(call optional,SDL,sdl2 x11,SDL2,--sdl off))
 $(eval $(call optional,VNC,libvncserver,libvncserver,--vnc off))
 $(eval $(call optional,PNG,libpng,libpng,lkvm screenshot off))
@@ -112,7 +117,7 @@ OBJS += $(if $(filter yes,$(HAVE_SLIRP)),net/user.o,net/user-stub.o)
 OBJS += ui/chardev.o ui/term.o ui/pty.o
 OBJS += ui/display.o ui/display-params.o ui/seat.o ui/keys.o ui/plugin.o
 OBJS += util/log.o util/util.o util/options.o util/loop.o util/worker.o util/stream.o
-OBJS += util/base64.o util/device.o util/transport.o util/unpack.o
+OBJS += util/base64.o util/device.o util/transport.o util/unpack.o util/cache.o
 OBJS_x86_64 := x86/arch.o x86/layout.o x86/ports.o x86/clock.o x86/cpuid.o x86/regs.o x86/dump.o
 OBJS_x86_64 += x86/boot.o x86/bzimage.o x86/elf.o x86/flat.o x86/firmware.o
 OBJS_x86_64 += x86/params.o x86/cmdline.o

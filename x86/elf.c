@@ -198,6 +198,23 @@ static void elf_set_linux(struct kernel *kernel, uint64_t entry)
 	kernel->initrd_end = UINT64_MAX;
 }
 
+int elf_load_vmlinux(const struct kernel_file *file, const struct memory *mem, uint64_t *end,
+		     uint64_t *entry)
+{
+	struct elf elf = {.file = file};
+	int ret;
+
+	ret = elf_read_ehdr(&elf);
+	if (ret == 0)
+		ret = elf_read_phdrs(&elf);
+	if (ret == 0)
+		ret = elf_load_segments(&elf, mem, end);
+	if (ret == 0)
+		*entry = elf.ehdr.e_entry;
+	free(elf.phdr);
+	return ret;
+}
+
 int elf_load(const struct kernel_file *file, const struct memory *mem, struct kernel *kernel)
 {
 	struct elf elf = {.file = file};

@@ -57,6 +57,9 @@ bool bzimage_probe(const struct kernel_file *file);
 int bzimage_load(const struct kernel_file *file, const struct memory *mem, struct kernel *kernel);
 bool elf_probe(const struct kernel_file *file);
 int elf_load(const struct kernel_file *file, const struct memory *mem, struct kernel *kernel);
+/* The kernel inside a bzImage: its segments, and where its 64-bit code begins. */
+int elf_load_vmlinux(const struct kernel_file *file, const struct memory *mem, uint64_t *end,
+		     uint64_t *entry);
 int flat_load(const struct kernel_file *file, const struct memory *mem, struct kernel *kernel);
 
 /*

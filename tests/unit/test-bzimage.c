@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: x86/bzimage.c x86/elf.c x86/flat.c x86/boot.c x86/params.c x86/cmdline.c x86/layout.c memory.c util/util.c util/log.c */
+/* links: x86/bzimage.c x86/elf.c x86/flat.c x86/boot.c x86/params.c x86/cmdline.c x86/layout.c memory.c util/cache.c util/unpack.c util/util.c util/log.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -8,6 +8,10 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+#ifdef HAVE_ZLIB
+#include <elf.h>
+#include <zlib.h>
+#endif
 
 #include "../../x86/boot.h"
 #include "kvm/config.h"
@@ -86,6 +90,95 @@ static void test_entry_64(void **state)
 	assert_int_equal(kernel.initrd_end, 0x80000000);
 	assert_int_equal(kernel.cmdline_max, 2047);
 }
+
+#ifdef HAVE_ZLIB
+/* An ELF file with one segment of `size` bytes 0x77 at pref_address, gzipped as the payload. */
+static void image_pack_vmlinux(struct image *image, unsigned char class, size_t size)
+{
+	static uint8_t vmlinux[0x2000];
+	z_stream z = {.next_in = vmlinux,
+		      .avail_in = (uInt)(0x1000 + size),
+		      .next_out = image->bytes + SETUP_SIZE + 64,
+		      .avail_out = PAYLOAD_SIZE - 64};
+
+	memset(vmlinux, 0, sizeof(vmlinux));
+	memset(vmlinux + 0x1000, 0x77, size);
+	*(Elf64_Ehdr *)vmlinux = (Elf64_Ehdr){
+		.e_ident = {0x7f, 'E', 'L', 'F', class, ELFDATA2LSB, EV_CURRENT},
+		.e_machine = EM_X86_64,
+		.e_entry = 0x1000040,
+		.e_phoff = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 1,
+	};
+	*(Elf64_Phdr *)(vmlinux + sizeof(Elf64_Ehdr)) = (Elf64_Phdr){.p_type = PT_LOAD,
+								     .p_offset = 0x1000,
+								     .p_paddr = 0x1000000,
+								     .p_filesz = size,
+								     .p_memsz = 0x900000};
+	/* The trailer of gzip is the size, as the protocol wants it. */
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	image_hdr(image)->payload_offset = 64;
+	image_hdr(image)->payload_length = (uint32_t)z.total_out;
+	deflateEnd(&z);
+}
+
+static int load_packed(struct image *image, struct kernel *kernel, uint8_t *first)
+{
+	struct kernel_file file;
+	struct memory mem;
+	int ret;
+
+	mem_init(&mem, 256 * MIB);
+	file_init(&file, image->bytes, sizeof(image->bytes), sizeof(image->bytes));
+	*kernel = (struct kernel){0};
+	ret = bzimage_load(&file, &mem, kernel);
+	*first = *(uint8_t *)guest_ptr(&mem, 0x1000000, 1);
+	file_fini(&file);
+	mem_fini(&mem);
+	return ret;
+}
+
+/* The kernel inside is entered; the second time it comes from the cache, unless that is damaged. */
+static void test_unpacked(void **state)
+{
+	char dir[] = "/tmp/test-bzimage.XXXXXX", command[200];
+	struct kernel kernel;
+	struct image image;
+	uint8_t first;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	setenv("XDG_CACHE_HOME", dir, 1);
+	image_init(&image);
+	image_pack_vmlinux(&image, ELFCLASS64, 0x800);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(load_packed(&image, &kernel, &first), 0);
+		assert_int_equal(first, 0x77);
+		assert_int_equal(kernel.entry.mode, ENTRY_LONG);
+		assert_int_equal(kernel.entry.rip, 0x1000040);
+		assert_int_equal(kernel.end, 0x1900000);
+		assert_int_equal(kernel.hdr.version, 0x020f);
+		snprintf(command, sizeof(command), "truncate -s 1000 %s/lkvm/unpacked/*", dir);
+		if (i == 1)
+			assert_int_equal(system(command), 0);
+	}
+	/* What is not a 64-bit kernel unpacks itself, and so does one whose stream is broken. */
+	image_pack_vmlinux(&image, ELFCLASS32, 0x800);
+	assert_int_equal(load_packed(&image, &kernel, &first), 0);
+	assert_int_equal(kernel.entry.rip, 0x1000200);
+	image_pack_vmlinux(&image, ELFCLASS64, 0x800);
+	image_hdr(&image)->payload_length -= 8;
+	assert_int_equal(load_packed(&image, &kernel, &first), 0);
+	assert_int_equal(kernel.entry.rip, 0x1000200);
+	image_hdr(&image)->payload_length = 0xfffffff0;
+	assert_int_equal(load_packed(&image, &kernel, &first), 0);
+	assert_int_equal(kernel.entry.rip, 0x1000200);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+#endif
 
 static void test_entry_32(void **state)
 {
@@ -342,10 +435,13 @@ static void test_cmdline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_entry_64), cmocka_unit_test(test_entry_32),
-		cmocka_unit_test(test_bad),	 cmocka_unit_test(test_initrd_place),
-		cmocka_unit_test(test_boot),	 cmocka_unit_test(test_flat),
-		cmocka_unit_test(test_cmdline),
+		cmocka_unit_test(test_entry_64),
+#ifdef HAVE_ZLIB
+		cmocka_unit_test(test_unpacked),
+#endif
+		cmocka_unit_test(test_entry_32),     cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_initrd_place), cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_flat),	     cmocka_unit_test(test_cmdline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
