@@ -92,13 +92,14 @@ endif
 # --- what lkvm is made of, from the top down ---
 
 OBJS := main.o
-OBJS += builtin-run.o builtin-sandbox.o builtin-setup.o
+OBJS += builtin-run.o builtin-sandbox.o builtin-setup.o builtin-exec.o builtin-wait.o
 OBJS += builtin-list.o builtin-stop.o builtin-pause.o builtin-resume.o builtin-console.o
 OBJS += builtin-balloon.o builtin-stat.o builtin-resize.o builtin-screenshot.o builtin-sendkey.o
 OBJS += builtin-debug.o builtin-version.o builtin-help.o builtin-select.o
 OBJS += control.o control-client.o instance.o
 OBJS += vm.o devices.o vcpu.o
-OBJS += rootfs.o agent.o initramfs.o modules.o kernel-find.o guest/init-blob.o
+OBJS += rootfs/rootfs.o rootfs/options.o rootfs/conf.o rootfs/initramfs.o rootfs/modules.o
+OBJS += rootfs/kernel-find.o rootfs/agent.o rootfs/session.o rootfs/frame.o guest/init-blob.o
 OBJS += virtio/blk.o virtio/net.o virtio/net-pair.o virtio/net-ctrl.o virtio/console.o virtio/multiport.o virtio/rng.o
 OBJS += virtio/balloon.o virtio/9p.o virtio/input.o virtio/vhost.o
 OBJS += virtio/vhost-user.o virtio/vhost-user-blk.o
@@ -189,7 +190,8 @@ $(OUT)/builtin-version.o: CPPFLAGS_ALL += -DLKVM_VERSION='"$(VERSION)"' \
 -include $(patsubst %.o,$(OUT)/%.d,$(OBJS)) $(PLUGIN_OBJS:.o=.d)
 
 # The init of guests whose root is a folder: a program of its own, without a libc, inside lkvm.
-INIT_SOURCES := $(addprefix guest/,start-$(ARCH).S init.c mounts.c net.c command.c text.c)
+INIT_SOURCES := $(addprefix guest/,start-$(ARCH).S init.c mounts.c net.c dhcp.c)
+INIT_SOURCES += $(addprefix guest/,command.c session.c spawn.c text.c)
 INIT_HEADERS := $(wildcard guest/*.h)
 INIT_CFLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -Os -ffreestanding -nostdlib -static \
 	       -fno-pie -no-pie -fno-stack-protector -fno-asynchronous-unwind-tables \

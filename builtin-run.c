@@ -27,7 +27,7 @@
 struct run_options {
 	struct vm_config cfg;
 	struct rootfs rootfs;
-	const char *run_dir, *log_file;
+	const char *run_dir;
 	bool mem_given, net_given;
 };
 
@@ -104,45 +104,12 @@ static int run_parse_cpus(const struct option_spec *opt, const char *word)
 	return 0;
 }
 
-/* -d DIR[,ro]: a folder for the guest's root. False: word is no folder. */
-static bool run_parse_folder(struct run_options *run, const char *word)
-{
-	size_t len = strlen(word);
-	bool ro = len > 3 && !strcmp(word + len - 3, ",ro");
-	char *name = strndup(word, ro ? len - 3 : len);
-
-	run->rootfs.dir = name ? rootfs_find(name) : NULL;
-	free(name);
-	if (run->rootfs.dir && !run->rootfs.sandbox)
-		run->rootfs.rw = !ro;
-	return run->rootfs.dir;
-}
-
-static int run_parse_rootfs_share(const struct option_spec *opt, const char *word)
-{
-	struct run_options *run = opt->value;
-	struct rootfs *rootfs = &run->rootfs;
-	char *path = realpath(word, NULL); /* lives as long as the process */
-
-	if (!path) {
-		log_error("--%s %s: %m", opt->long_name, word);
-		return -EINVAL;
-	}
-	if (rootfs->nr_shares == ROOTFS_MAX_SHARES) {
-		log_error("--%s %s: more than %d folders", opt->long_name, word, ROOTFS_MAX_SHARES);
-		return -EINVAL;
-	}
-	rootfs->share[rootfs->nr_shares++] =
-		(struct rootfs_share){.dir = path, .rw = !strcmp(opt->long_name, "rwdir")};
-	return 0;
-}
-
 static int run_parse_disk(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
 	char *words;
 
-	if (!run->rootfs.dir && run_parse_folder(run, word))
+	if (rootfs_parse_folder(&run->rootfs, word))
 		return 0;
 	words = strdup(word); /* the parameters point into it; lives as long as the process */
 	if (!words)
@@ -412,7 +379,7 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 {
 	struct vm_config *cfg = &run->cfg;
 	const struct option_spec *own;
-	struct option_spec *table;
+	struct option_spec *table = NULL, *joined;
 	const struct option_spec common[] = {
 		{OPTION_GROUP, .help = "Machine:"},
 		{OPTION_STRING, 0, "name", &cfg->name, "NAME", "what to call the VM (guest-PID)",
@@ -453,18 +420,6 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		{OPTION_FLAG, 0, "rng", &cfg->rng, 0, "a source of random numbers", 0},
 		{OPTION_FLAG, 0, "balloon", &cfg->balloon, 0,
 		 "a memory balloon; see `lkvm balloon` and `lkvm stat`", 0},
-		{OPTION_GROUP, .help = "A folder as the guest's root:"},
-		{OPTION_FLAG, 0, "rw", &run->rootfs.rw, 0, "writes go to the host, not into a copy",
-		 0},
-		{OPTION_CALL, 0, "rodir", run, "DIR", "this folder of the host, too, read-only",
-		 run_parse_rootfs_share},
-		{OPTION_CALL, 0, "rwdir", run, "DIR", "this folder of the host, too, writable",
-		 run_parse_rootfs_share},
-		{OPTION_STRING, 0, "user", &run->rootfs.user, "USER", "who runs the command (root)",
-		 0},
-		{OPTION_STRING, 0, "cwd", &run->rootfs.cwd, "DIR", "and in what folder", 0},
-		{OPTION_STRING, 0, "modules", &run->rootfs.modules, "DIR",
-		 "the kernel's modules (/lib/modules/VERSION)", 0},
 		{OPTION_GROUP, .help = "Display (docs/display.md):"},
 		{OPTION_CALL_OPTIONAL, 0, "sdl", run, NULL, "a window", run_parse_sdl},
 		{OPTION_CALL_OPTIONAL, 0, "vnc", run, "[HOST]:N[,KEY=VALUE..]",
@@ -478,8 +433,8 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		 run_parse_tty},
 		{OPTION_FLAG, 0, "detach", &cfg->detach, 0,
 		 "return once the VM runs; see `lkvm console`", 0},
-		{OPTION_STRING, 0, "log", &run->log_file, "FILE",
-		 "where a detached VM's messages go", 0},
+		{OPTION_STRING, 0, "log", &cfg->log_file, "FILE",
+		 "where the guest's console goes too, and a detached VM's messages", 0},
 		{OPTION_GROUP, .help = "Other:"},
 		{OPTION_STRING, 0, "run-dir", &run->run_dir, "DIR", "folder of the control sockets",
 		 0},
@@ -497,9 +452,13 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 	};
 	const char *usage = run->rootfs.sandbox ? run_sandbox_usage : run_usage;
 	int options = run_count_options(argc, argv), first;
+	char **words = NULL;
 
-	own = arch_run_options(cfg);
-	table = own ? options_join(common, own) : NULL;
+	joined = options_join(common, rootfs_options(&run->rootfs));
+	own = joined ? arch_run_options(cfg) : NULL;
+	if (own)
+		table = options_join(joined, own);
+	free(joined);
 	if (!table)
 		return -ENOMEM;
 	first = options_parse(options, argv, table, usage, run->rootfs.sandbox);
@@ -507,10 +466,11 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 	if (first < 0)
 		return first;
 	if (options < argc)
-		run->rootfs.command = argv + options + 1;
+		words = argv + options + 1;
 	else if (run->rootfs.sandbox && first < options)
-		run->rootfs.command = argv + first;
-	if (run->rootfs.command && !run->rootfs.command[0]) {
+		words = argv + first;
+	run->rootfs.command.words = words;
+	if (words && !words[0]) {
 		log_error("--: a command should follow");
 		return -EINVAL;
 	}
@@ -565,10 +525,11 @@ static int run_detached(const struct run_options *run, int report_fd)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), log_fd = null_fd;
 
-	if (run->log_file)
-		log_fd = open(run->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (run->cfg.log_file)
+		log_fd = open(run->cfg.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (null_fd < 0 || log_fd < 0) {
-		log_error("%s: %m", run->log_file && null_fd >= 0 ? run->log_file : "/dev/null");
+		log_error("%s: %m",
+			  run->cfg.log_file && null_fd >= 0 ? run->cfg.log_file : "/dev/null");
 		return -EIO;
 	}
 	dup2(null_fd, STDIN_FILENO);
@@ -607,7 +568,7 @@ static int run_exit_status(const struct run_options *run, struct vm *vm, enum ex
 	if (agent_exit_status(vm->agent, &status))
 		return status;
 	if (stopped)
-		return run->rootfs.command ? 128 + SIGKILL : EXIT_OK;
+		return run->rootfs.command.words ? 128 + SIGKILL : EXIT_OK;
 	if (run->cfg.pipes)
 		run_print_console(vm);
 	return EXIT_NO_STATUS;
@@ -623,9 +584,10 @@ static int run_vm(struct run_options *run, int report_fd)
 		return EXIT_HOST_ERROR;
 	if (!run->cfg.detach || run_detached(run, report_fd) == 0)
 		status = run_exit_status(run, vm, vm_run(vm));
+	control_set_exit_status(vm->control, status);
 	vm_destroy(vm);
 	/* What goes with a command's output is the command's. */
-	if (status == EXIT_OK && !run->rootfs.command && !run->cfg.pipes)
+	if (status == EXIT_OK && !run->rootfs.command.words && !run->cfg.pipes)
 		log_info("KVM session ended normally.");
 	return status;
 }
@@ -642,10 +604,6 @@ int run_main(int argc, char **argv, bool sandbox)
 		return EXIT_OK;
 	if (ret < 0)
 		return EXIT_USAGE;
-	if (run.log_file && !run.cfg.detach) {
-		log_error("--log %s: only a detached VM has a log", run.log_file);
-		return EXIT_USAGE;
-	}
 	ret = run_set_defaults(&run);
 	if (ret == 0 && instance_check_name(run.cfg.name) < 0)
 		ret = -EINVAL;

@@ -37,8 +37,7 @@ int selection_add_name(const struct option_spec *opt, const char *word)
 	return selection_append(opt->value, word);
 }
 
-/* Prints why there is no talking to the VM; error is its own text, if it gave one. */
-static enum exit_code selection_failed(const char *name, int err, json_t *error)
+enum exit_code selection_failed(const char *name, int err, const json_t *error)
 {
 	if (err == -ENOENT || err == -ECONNRESET) { /* not there, or no longer */
 		log_error("no VM named %s is running", name);

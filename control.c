@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/agent.h"
 #include "kvm/arch.h"
 #include "kvm/base64.h"
 #include "kvm/chardev.h"
@@ -20,6 +21,7 @@
 #include "kvm/keys.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
+#include "kvm/rootfs.h"
 #include "kvm/util.h"
 #include "kvm/vcpu.h"
 #include "kvm/virtio-models.h"
@@ -45,10 +47,11 @@ struct control {
 	int stat_fd; /* an eventfd: the guest has told its statistics */
 	struct loop_source *stat_source, *stat_timer;
 	bool stat_waiting; /* somebody waits for them, and the timer runs */
+	int exit_status;   /* the VM's, for those who wait for it */
 };
 
 /* What becomes of a connection when its reply is out. */
-enum control_next { CONTROL_REQUEST, CONTROL_CLOSE, CONTROL_CONSOLE };
+enum control_next { CONTROL_REQUEST, CONTROL_CLOSE, CONTROL_CONSOLE, CONTROL_EXEC };
 
 /*
  * A client. It has an incomplete request in `line`, or waits for the guest to answer, or has a
@@ -62,7 +65,10 @@ struct control_conn {
 	struct loop_source *source;
 	uint64_t active_ns; /* when it last did something */
 	enum control_next next;
-	bool wants_end;	     /* it asked for a stop, and waits for the end of file */
+	bool wants_end;	   /* it asked for a stop, and waits for the end of file */
+	bool wants_status; /* it gets its reply when the VM has ended */
+	char *exec;	   /* what CONTROL_EXEC is to run, exec_len bytes */
+	size_t exec_len;
 	uint64_t stat_since; /* now_ns() at which it asked for statistics; 0: it does not wait */
 	json_t *id;	     /* of the request at hand */
 	char *out;	     /* a reply; NULL: none */
@@ -243,6 +249,68 @@ static json_t *control_console(struct control_conn *conn, json_t *arguments)
 	return json_object();
 }
 
+/* The words of a command, to be freed; they stay the array's. NULL after control_refuse(). */
+static char **control_words(struct control_conn *conn, json_t *array)
+{
+	size_t nr = json_array_size(array), i;
+	char **words = calloc(nr + 1, sizeof(*words));
+	json_t *word;
+
+	json_array_foreach(array, i, word) {
+		if (words)
+			words[i] = (char *)json_string_value(word);
+		if (words && words[i])
+			continue;
+		control_refuse(conn, "arguments: command wants strings");
+		free(words);
+		return NULL;
+	}
+	return words;
+}
+
+static json_t *control_exec(struct control_conn *conn, json_t *arguments)
+{
+	struct vm *vm = conn->control->vm;
+	struct rootfs_command command = {0};
+	json_t *array = NULL;
+	int tty = 0, rows = 0, cols = 0, ret;
+	char **words = NULL;
+
+	if (!control_arguments(conn, arguments, "{s?o, s?b, s?i, s?i, s?s, s?s, s?s, s?s}",
+			       "command", &array, "tty", &tty, "rows", &rows, "cols", &cols, "user",
+			       &command.user, "cwd", &command.cwd, "term", &command.term, "lang",
+			       &command.lang))
+		return NULL;
+	if (!vm->agent)
+		return control_refuse(conn, "its guest has an init of its own, not lkvm's");
+	if (json_array_size(array)) {
+		words = control_words(conn, array);
+		if (!words)
+			return NULL;
+	}
+	command.words = words;
+	command.tty = tty ? "" : NULL;
+	command.rows = (unsigned int)rows & 0xffff;
+	command.cols = (unsigned int)cols & 0xffff;
+	ret = rootfs_exec_conf(vm->cfg->rootfs, &command, &conn->exec, &conn->exec_len);
+	free(words);
+	if (ret == -ENOENT)
+		return control_refuse(conn, "there is no user '%s' in the guest", command.user);
+	if (ret < 0)
+		return control_done(conn, ret, "command");
+	conn->next = CONTROL_EXEC;
+	return json_object();
+}
+
+/* The reply comes from control_destroy(). */
+static json_t *control_wait(struct control_conn *conn, json_t *arguments)
+{
+	if (!control_arguments(conn, arguments, "{}"))
+		return NULL;
+	conn->wants_status = true;
+	return NULL;
+}
+
 /* The pixels as base64 text of red, green and blue bytes, to be freed; NULL: out of memory. */
 static char *control_encode_pixels(const struct display_surface *surface)
 {
@@ -397,8 +465,7 @@ static json_t *control_resize(struct control_conn *conn, json_t *arguments)
 				      vm->cfg->disk[nr].path);
 	if (size < (json_int_t)vm->disk[nr]->size)
 		return control_refuse(conn, "disk %s: has %llu bytes, and can only grow",
-				      vm->disk[nr]->path,
-				      (unsigned long long)vm->disk[nr]->size);
+				      vm->disk[nr]->path, (unsigned long long)vm->disk[nr]->size);
 	return control_done(conn, blk_resize(vm->blk[nr], (uint64_t)size), "cannot resize");
 }
 
@@ -414,6 +481,8 @@ static const struct control_command {
 	{"nmi", control_nmi},
 	{"sysrq", control_sysrq},
 	{"console", control_console},
+	{"exec", control_exec},
+	{"wait", control_wait},
 	{"screenshot", control_screenshot},
 	{"sendkey", control_sendkey},
 	{"balloon", control_balloon},
@@ -518,16 +587,22 @@ static void control_conn_close(struct control_conn *conn)
 	if (conn->fd >= 0)
 		close(conn->fd);
 	free(conn->out);
+	free(conn->exec);
 	json_decref(conn->id);
 	free(conn);
 }
 
-/* From now on the console owns the socket, and the connection is of no more use. */
+/* From now on somebody else owns the socket, and the connection is of no more use. */
 static bool control_conn_attach(struct control_conn *conn)
 {
+	struct vm *vm = conn->control->vm;
+
 	loop_remove(conn->source);
 	conn->source = NULL;
-	chardev_attach(conn->control->vm->console, conn->fd);
+	if (conn->next == CONTROL_CONSOLE)
+		chardev_attach(vm->console, conn->fd);
+	else
+		agent_exec(vm->agent, conn->exec, conn->exec_len, conn->fd);
 	conn->fd = -1;
 	return false;
 }
@@ -545,7 +620,7 @@ static bool control_conn_flush(struct control_conn *conn)
 		return loop_modify(conn->source, EPOLLOUT) == 0;
 	free(conn->out);
 	conn->out = NULL;
-	if (conn->next == CONTROL_CONSOLE)
+	if (conn->next == CONTROL_CONSOLE || conn->next == CONTROL_EXEC)
 		return control_conn_attach(conn);
 	return conn->next == CONTROL_REQUEST && loop_modify(conn->source, EPOLLIN) == 0;
 }
@@ -581,7 +656,8 @@ static bool control_conn_line(struct control_conn *conn, size_t len)
 	json_t *result = control_answer(conn, conn->line, len);
 
 	conn->line_len = 0;
-	if (conn->stat_since) /* nothing is read until the reply is out */
+	/* Nothing is read until the reply is out. */
+	if (conn->stat_since || conn->wants_status)
 		return loop_modify(conn->source, 0) == 0;
 	return control_conn_reply(conn, control_make_reply(conn, result));
 }
@@ -694,15 +770,17 @@ static void control_turn_away(int fd, const char *why)
 /* A free place, if need be that of the client which has been silent for longest. */
 static struct control_conn **control_find_slot(struct control *control)
 {
-	struct control_conn **oldest = &control->conn[0];
+	struct control_conn **oldest = NULL;
 
 	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++) {
-		if (!control->conn[i])
+		struct control_conn *conn = control->conn[i];
+
+		if (!conn)
 			return &control->conn[i];
-		if (control->conn[i]->active_ns < (*oldest)->active_ns)
+		if (!conn->wants_status && (!oldest || conn->active_ns < (*oldest)->active_ns))
 			oldest = &control->conn[i];
 	}
-	if (now_ns() - (*oldest)->active_ns < CONTROL_IDLE_NS)
+	if (!oldest || now_ns() - (*oldest)->active_ns < CONTROL_IDLE_NS)
 		return NULL;
 	control_conn_close(*oldest);
 	return oldest;
@@ -784,6 +862,7 @@ struct control *control_create(struct vm *vm, struct loop *loop, const char *nam
 	control->vm = vm;
 	control->loop = loop;
 	control->stat_fd = -1;
+	control->exit_status = EXIT_HOST_ERROR;
 	control->uid = geteuid();
 	control->listen_fd = instance_listen(name, &control->path);
 	if (control->listen_fd < 0) {
@@ -800,15 +879,31 @@ struct control *control_create(struct vm *vm, struct loop *loop, const char *nam
 	return control;
 }
 
+void control_set_exit_status(struct control *control, int status)
+{
+	control->exit_status = status;
+}
+
+static json_t *control_wait_result(const struct control *control)
+{
+	return json_pack("{s:i}", "status", control->exit_status);
+}
+
 /* The file goes first: once the socket is closed, the name may be somebody else's. */
 void control_destroy(struct control *control)
 {
 	if (!control)
 		return;
 	unlink(control->path);
-	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++)
-		if (control->conn[i])
-			control_conn_close(control->conn[i]);
+	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+		struct control_conn *conn = control->conn[i];
+
+		if (conn && conn->wants_status)
+			control_conn_reply(conn,
+					   control_make_reply(conn, control_wait_result(control)));
+		if (conn)
+			control_conn_close(conn);
+	}
 	loop_remove(control->source);
 	loop_remove(control->stat_source);
 	loop_remove(control->stat_timer);

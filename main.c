@@ -15,6 +15,8 @@ static const struct command commands[] = {
 	{"pause", builtin_pause, "make virtual machines stand still"},
 	{"resume", builtin_resume, "let paused virtual machines go on"},
 	{"console", builtin_console, "connect to a virtual machine's console"},
+	{"exec", builtin_exec, "run a command in a virtual machine that lkvm's init runs"},
+	{"wait", builtin_wait, "wait for the end of virtual machines"},
 	{"balloon", builtin_balloon, "take memory from virtual machines, or give it back"},
 	{"resize", builtin_resize, "make a disk of a virtual machine larger"},
 	{"stat", builtin_stat, "print the memory statistics of virtual machines"},

@@ -458,6 +458,19 @@ static void vm_quit(void *arg)
 	vm_request_stop(arg);
 }
 
+static int vm_open_log(struct vm *vm)
+{
+	const char *path = vm->cfg->log_file;
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	int ret = 0;
+
+	if (path)
+		ret = fd < 0 ? -errno : chardev_log(vm->console, fd);
+	if (ret < 0)
+		log_error("--log %s: %s", path, strerror(-ret));
+	return ret;
+}
+
 /* The console is the first UART's, or virtio-console's; further UARTs may go to ptys. */
 static int vm_open_ttys(struct vm *vm)
 {
@@ -596,7 +609,7 @@ struct vm *vm_create(const struct vm_config *cfg)
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
 	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_vsock(vm) < 0 ||
-	    vm_open_ttys(vm) < 0)
+	    vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0)
 		goto err;
 	if (vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;

@@ -16,16 +16,16 @@ _lkvm()
 			sed -n 's/^    [^ ]*[ ]*\(--[a-z0-9-]*\).*/\1/p; s/^    \(--[a-z0-9-]*\).*/\1/p')
 	else
 		case $command:$prev in
-		*:--run-dir | run:--hugetlbfs)
+		*:--run-dir | *:--cwd | run:--hugetlbfs | run:--rodir | run:--rwdir | run:--modules | sandbox:--r[ow]dir)
 			COMPREPLY=($(compgen -d -- "$cur"))
 			return
 			;;
 		stop:-t | stop:--timeout | debug:-m | debug:--nmi | debug:-s | debug:--sysrq | \
 			balloon:-i | balloon:--inflate | balloon:-d | balloon:--deflate) ;;
-		stop:* | pause:* | resume:* | balloon:* | stat:* | debug:* | console:*)
+		stop:* | pause:* | resume:* | balloon:* | stat:* | debug:* | console:* | wait:* | exec:exec)
 			words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;
-		run:*)
+		run:* | sandbox:*)
 			COMPREPLY=($(compgen -f -- "$cur"))
 			return
 			;;

@@ -17,10 +17,10 @@
 
 void init_main(void) __attribute__((noreturn));
 
-const char *init_get(const struct init *init, const char *key, const char *prev)
+const char *conf_get(const struct conf *conf, const char *key, const char *prev)
 {
-	const char *end = init->config + init->config_len;
-	const char *at = prev ? prev + strlen(prev) + 1 : init->config;
+	const char *end = conf->text + conf->len;
+	const char *at = prev ? prev + strlen(prev) + 1 : conf->text;
 
 	for (; at < end; at += strlen(at) + 1) {
 		const char *value = str_after(at, key);
@@ -39,15 +39,28 @@ void init_say(const char *a, const char *b, const char *c)
 	SYS(write, 2, line, strlen(line), 0, 0);
 }
 
-void init_send(const struct init *init, unsigned int type, unsigned int value)
+/* The port takes up to 32 KiB in one write, as a whole or not at all. */
+void init_send(const struct init *init, enum guest_frame_type type, unsigned int session,
+	       const void *data, unsigned int len)
 {
-	const struct guest_message msg = {type, value};
+	static struct {
+		struct guest_frame head;
+		char data[GUEST_CHUNK];
+	} frame;
 	struct pollfd p = {.fd = init->control, .events = POLLOUT};
 
 	if (init->control < 0)
 		return;
-	while (SYS(write, init->control, &msg, sizeof(msg), 0, 0) == -EAGAIN)
+	frame.head = (struct guest_frame){(unsigned short)type, (unsigned short)session, len};
+	memcpy(frame.data, data, len);
+	while (SYS(write, init->control, &frame, sizeof(frame.head) + len, 0, 0) == -EAGAIN)
 		SYS(ppoll, &p, 1, NULL, NULL, 0);
+}
+
+void init_send_number(const struct init *init, enum guest_frame_type type, unsigned int session,
+		      unsigned int number)
+{
+	init_send(init, type, session, &number, sizeof(number));
 }
 
 /*
@@ -58,7 +71,7 @@ static void __attribute__((noreturn)) init_end(const struct init *init, unsigned
 {
 	struct pollfd p = {.fd = init->control};
 
-	init_send(init, GUEST_EXITED, status);
+	init_send_number(init, GUEST_EXITED, 0, status);
 	if (init->control >= 0)
 		do
 			SYS(ppoll, &p, 1, NULL, NULL, 0);
@@ -122,11 +135,12 @@ static void init_read_config(struct init *init)
 	long n = 0;
 
 	do
-		init->config_len += (size_t)n;
-	while ((n = SYS(read, fd, init->config + init->config_len,
-			INIT_MAX_CONFIG - init->config_len, 0, 0)) > 0);
+		init->conf.len += (size_t)n;
+	while ((n = SYS(read, fd, init->config + init->conf.len, INIT_MAX_CONFIG - init->conf.len,
+			0, 0)) > 0);
 	SYS(close, fd, 0, 0, 0, 0);
-	if (!init->config_len || init->config[init->config_len - 1])
+	init->conf.text = init->config;
+	if (!init->conf.len || init->config[init->conf.len - 1])
 		init_fail(init, "/" GUEST_CONFIG " is damaged", "", "");
 }
 
@@ -134,7 +148,7 @@ static void init_load_modules(const struct init *init)
 {
 	const char *path = NULL;
 
-	while ((path = init_get(init, "module", path))) {
+	while ((path = conf_get(&init->conf, "module", path))) {
 		int fd = (int)SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0);
 		long ret = fd < 0 ? fd : SYS(finit_module, fd, "", 0, 0, 0);
 
@@ -157,7 +171,7 @@ void init_main(void)
 	init_load_modules(init);
 	init_open_control(init);
 	mounts_root(init);
-	name = init_get(init, "hostname", NULL);
+	name = conf_get(&init->conf, "hostname", NULL);
 	if (name)
 		SYS(sethostname, name, strlen(name), 0, 0, 0);
 	net_setup(init);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <asm/errno.h>
+#include <asm/fcntl.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
@@ -33,12 +34,19 @@ static void mounts_must(struct init *init, const char *what, const char *where, 
 
 void mounts_early(struct init *init)
 {
+	int fd;
+
 	mounts_must(init, "dev", "/dev", "devtmpfs", 0, "mode=755");
+	/* A kernel without a console gives us no 0 to 2; no other file may get these numbers. */
+	do
+		fd = (int)SYS(openat, AT_FDCWD, "/dev/null", O_RDWR, 0, 0);
+	while (fd >= 0 && fd <= 2);
+	SYS(close, fd, 0, 0, 0, 0);
 }
 
 static void mounts_open_root(struct init *init)
 {
-	const char *mode = init_get(init, "root", NULL);
+	const char *mode = conf_get(&init->conf, "root", NULL);
 
 	if (mode && str_equal(mode, "rw")) {
 		mounts_must(init, GUEST_ROOT_TAG, "/new", "9p", 0, MOUNTS_9P_RW);
@@ -72,7 +80,7 @@ static void mounts_shares(struct init *init)
 	const char *share = NULL, *dir;
 	char tag[64];
 
-	while ((share = init_get(init, "share", share))) {
+	while ((share = conf_get(&init->conf, "share", share))) {
 		size_t n = 0;
 		bool rw;
 
@@ -96,7 +104,7 @@ static void mounts_link(const char *to, const char *path)
 
 void mounts_root(struct init *init)
 {
-	const char *mode = init_get(init, "root", NULL);
+	const char *mode = conf_get(&init->conf, "root", NULL);
 
 	mounts_open_root(init);
 	SYS(mkdirat, AT_FDCWD, "/new/dev", 0755, 0, 0);

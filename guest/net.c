@@ -8,9 +8,9 @@
 #include <linux/sockios.h>
 
 #include "init.h"
+#include "net.h"
 
-#define NET_AF_INET    2
-#define NET_SOCK_DGRAM 2
+#define NET_NIC "eth0"
 
 /* One of the kernel's addresses; 0 for "any". */
 static void net_set_addr(void *to, unsigned int addr)
@@ -63,13 +63,25 @@ static void net_default_route(int fd, unsigned int gateway)
 	SYS(ioctl, fd, SIOCADDRT, &route, 0, 0);
 }
 
-/* Often a link into /run of the host, which is not here. */
-static void net_write_resolv_conf(const char *dns)
+static void net_addr_str(char to[16], unsigned int addr)
 {
-	char line[64];
+	unsigned char bytes[4];
+	char nr[4][12];
+
+	memcpy(bytes, &addr, sizeof(bytes));
+	for (int i = 0; i < 4; i++)
+		number_str(nr[i], bytes[i]);
+	str_join(to, 16, nr[0], ".", nr[1], ".", nr[2], ".", nr[3], (char *)NULL);
+}
+
+/* Often a link into /run of the host, which is not here. */
+static void net_write_resolv_conf(unsigned int dns)
+{
+	char line[64], text[16];
 	int fd;
 
-	STR_JOIN(line, "nameserver ", dns, "\n");
+	net_addr_str(text, dns);
+	STR_JOIN(line, "nameserver ", text, "\n");
 	SYS(unlinkat, AT_FDCWD, "/etc/resolv.conf", 0, 0, 0);
 	fd = (int)SYS(openat, AT_FDCWD, "/etc/resolv.conf", O_WRONLY | O_CREAT | O_TRUNC, 0644, 0);
 	if (fd < 0)
@@ -78,22 +90,39 @@ static void net_write_resolv_conf(const char *dns)
 	SYS(close, fd, 0, 0, 0, 0);
 }
 
+void net_use(const char *nic, const struct net_address *address, bool write_resolv_conf)
+{
+	int fd = (int)SYS(socket, NET_AF_INET, NET_SOCK_DGRAM, 0, 0, 0);
+
+	net_set(fd, nic, SIOCSIFADDR, address->addr);
+	net_set(fd, nic, SIOCSIFNETMASK, address->mask);
+	net_up(fd, nic);
+	if (address->gateway)
+		net_default_route(fd, address->gateway);
+	if (address->dns && write_resolv_conf)
+		net_write_resolv_conf(address->dns);
+	SYS(close, fd, 0, 0, 0, 0);
+}
+
 void net_setup(const struct init *init)
 {
 	int fd = (int)SYS(socket, NET_AF_INET, NET_SOCK_DGRAM, 0, 0, 0);
-	const char *words = init_get(init, "net", NULL), *root = init_get(init, "root", NULL);
-	unsigned int addr, gateway;
+	const char *words = conf_get(&init->conf, "net", NULL);
+	const char *root = conf_get(&init->conf, "root", NULL);
+	struct net_address address = {.mask = 0x00ffffff};
+	/* Somebody's own files are left alone. */
+	bool throw_away = root && str_equal(root, "ro");
 
 	net_up(fd, "lo");
-	if (words) {
-		addr = net_parse(words, &words);
-		gateway = net_parse(words, &words);
-		net_set(fd, "eth0", SIOCSIFADDR, addr);
-		net_set(fd, "eth0", SIOCSIFNETMASK, 0x00ffffff);
-		net_up(fd, "eth0");
-		net_default_route(fd, gateway);
-		if (!str_equal(root, "rw"))
-			net_write_resolv_conf(words);
-	}
+	if (words)
+		net_up(fd, NET_NIC);
 	SYS(close, fd, 0, 0, 0, 0);
+	if (words && str_equal(words, "dhcp")) {
+		dhcp_start(NET_NIC, throw_away);
+	} else if (words) {
+		address.addr = net_parse(words, &words);
+		address.gateway = net_parse(words, &words);
+		address.dns = *words ? net_parse(words, &words) : 0;
+		net_use(NET_NIC, &address, throw_away);
+	}
 }

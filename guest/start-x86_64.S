@@ -8,16 +8,16 @@ _start:
 	call init_main
 	ud2
 
-/* long sys_call(long nr, long a, long b, long c, long d, long e) */
-	.globl sys_call
-sys_call:
+/* long sys_call6(long nr, long a, long b, long c, long d, long e, long f) */
+	.globl sys_call6
+sys_call6:
 	movq %rdi, %rax
 	movq %rsi, %rdi
 	movq %rdx, %rsi
 	movq %rcx, %rdx
 	movq %r8, %r10
 	movq %r9, %r8
-	xorl %r9d, %r9d
+	movq 8(%rsp), %r9
 	syscall
 	ret
 

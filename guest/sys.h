@@ -10,7 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-long sys_call(long nr, long a, long b, long c, long d, long e); /* start-*.S */
+/* start-*.S */
+long sys_call6(long nr, long a, long b, long c, long d, long e, long f);
+static inline long sys_call(long nr, long a, long b, long c, long d, long e)
+{
+	return sys_call6(nr, a, b, c, d, e, 0);
+}
 #define SYS(name, a, b, c, d, e) \
 	sys_call(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
 

@@ -48,6 +48,10 @@ forbid virtio/blk.c virtio/net*.[ch] virtio/console.c virtio/multiport.c virtio/
 	virtio/9p.c virtio/input.c virtio/vhost*.c virtio/vsock*.[ch] \
 	-- $top $chips $transports pci mmio ioport bus irq config
 forbid hw/*.c -- $top $transports virtio virtio-models config
+# What makes a folder the guest's root knows configurations; of the VM only agent.c.
+# shellcheck disable=SC2046 # a list of files
+forbid $(ls rootfs/*.[ch] | grep -v agent) -- $top $chips $transports virtio virtio-models virtq \
+	pci mmio ioport bus irq memory
 # Of the chips, the display alone is on the PCI bus.
 # shellcheck disable=SC2046 # a list of files
 forbid $(ls hw/*.c | grep -v vesa) -- pci

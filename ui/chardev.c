@@ -481,6 +481,28 @@ int chardev_attach(struct chardev *chr, int fd)
 	return 0;
 }
 
+/* A full disk is no reason to end a guest. */
+static void chardev_log_failed(struct chardev_end *end, int err)
+{
+	log_error("--log: %s", strerror(err));
+	chardev_end_close_output(end);
+	end->gone = true;
+}
+
+static const struct chardev_end_ops chardev_log_ops = {.output_failed = chardev_log_failed};
+
+int chardev_log(struct chardev *chr, int fd)
+{
+	struct chardev_end *end = chardev_end_add(chr, -1, CHARDEV_FD_OWN, fd, CHARDEV_FD_OWN,
+						  &chardev_log_ops, NULL);
+
+	if (!end)
+		return -errno;
+	/* All of it: the guest waits for the disk if need be. */
+	chardev_end_hold_back(end, true);
+	return 0;
+}
+
 /* --- life --- */
 
 struct chardev *chardev_create(struct loop *loop)

@@ -3,6 +3,7 @@
 #define LKVM_AGENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct multiport_params;
 struct vm;
@@ -27,6 +28,14 @@ const struct multiport_params *agent_ports(const struct agent *agent);
 bool agent_signal(struct agent *agent, int signo);
 /* Asks init to end the command and then the machine. -EAGAIN: it is not listening yet. */
 int agent_poweroff(struct agent *agent);
+
+/*
+ * Runs one more command (`lkvm exec`), now or as soon as the guest can. conf is what
+ * guest/protocol.h says of GUEST_EXEC, and copied; fd is a socket that carries the command's frames
+ * from now on, and taken over, in case of failure too. -EBUSY: as many run as can; -EPIPE: the
+ * guest is at its end.
+ */
+int agent_exec(struct agent *agent, const char *conf, size_t len, int fd);
 
 /*
  * What lkvm's exit status should be: the command's, or what stands for its death. False: the guest

@@ -33,6 +33,8 @@ int builtin_resize(int argc, char **argv);
 int builtin_stat(int argc, char **argv);
 int builtin_debug(int argc, char **argv);
 int builtin_console(int argc, char **argv);
+int builtin_exec(int argc, char **argv);
+int builtin_wait(int argc, char **argv);
 int builtin_screenshot(int argc, char **argv);
 int builtin_sendkey(int argc, char **argv);
 int builtin_version(int argc, char **argv);
@@ -48,14 +50,11 @@ int run_main(int argc, char **argv, bool sandbox);
 
 /* --run-dir, for the table of any command that knows VMs by name. */
 int selection_set_run_dir(const struct option_spec *opt, const char *word);
-#define RUN_DIR_OPTION                                                                             \
-	{OPTION_CALL,                                                                              \
-	 0,                                                                                        \
-	 "run-dir",                                                                                \
-	 NULL,                                                                                     \
-	 "DIR",                                                                                    \
-	 "where the VMs' sockets are (or LKVM_RUN_DIR)",                                           \
-	 selection_set_run_dir}
+#define RUN_DIR_OPTION                                                                        \
+	{                                                                                     \
+		OPTION_CALL, 0, "run-dir", NULL, "DIR",                                       \
+			"where the VMs' sockets are (or LKVM_RUN_DIR)", selection_set_run_dir \
+	}
 
 /* The VMs that a command is about: `NAME...`, `-n NAME` or `--all`. Starts as all zeroes. */
 struct selection {
@@ -67,9 +66,9 @@ struct selection {
 };
 
 int selection_add_name(const struct option_spec *opt, const char *word);
-#define SELECTION_OPTIONS(sel)                                                                     \
-	{OPTION_FLAG, 'a', "all", &(sel)->all, NULL, "all VMs", NULL},                             \
-		{OPTION_CALL, 'n', "name", sel, "NAME", "this VM", selection_add_name},            \
+#define SELECTION_OPTIONS(sel)                                                          \
+	{OPTION_FLAG, 'a', "all", &(sel)->all, NULL, "all VMs", NULL},                  \
+		{OPTION_CALL, 'n', "name", sel, "NAME", "this VM", selection_add_name}, \
 		RUN_DIR_OPTION
 
 /*
@@ -88,6 +87,9 @@ void selection_close(struct selection *sel);
 enum exit_code selection_call(struct selection *sel, const char *command, json_t *arguments,
 			      void (*done)(const struct selection *sel, const char *name,
 					   json_t *result));
+
+/* Prints why there is no talking to the VM; error is its own text, if it gave one. */
+enum exit_code selection_failed(const char *name, int err, const json_t *error);
 
 /* The whole of a command that is one request without arguments: its name is argv[0]. */
 int selection_main(int argc, char **argv, const char *usage);

@@ -28,7 +28,7 @@ struct chardev_front {
 };
 
 void chardev_set_front(struct chardev *chr, const struct chardev_front *front, void *arg);
-size_t chardev_write(struct chardev *chr, const void *buf, size_t len);	/* any thread */
+size_t chardev_write(struct chardev *chr, const void *buf, size_t len); /* any thread */
 void chardev_accept_input(struct chardev *chr);				/* any thread */
 
 /* The last of what was written, at most `len` bytes (and 64 KiB); returns how many. Any thread. */
@@ -58,6 +58,12 @@ void chardev_destroy(struct chardev *chr);
  * guest. Takes over fd, and closes it when it fails (a negative errno). Main loop.
  */
 int chardev_attach(struct chardev *chr, int fd);
+
+/*
+ * A copy of all output, from now on and as far as it is remembered, goes into a file; nothing of
+ * it is lost. Takes over fd, and closes it when it fails (a negative errno). Main loop.
+ */
+int chardev_log(struct chardev *chr, int fd);
 
 /*
  * Makes the terminal on `fd` raw; term_restore() undoes it (async-signal-safe, also without a

@@ -17,22 +17,23 @@
  * What the user asked for: filled in by builtin-run.c, read-only afterwards. Strings live as long
  * as the process.
  */
-#define CONFIG_MAX_DISKS 64
-#define CONFIG_MAX_NICS	 16
+#define CONFIG_MAX_DISKS  64
+#define CONFIG_MAX_NICS	  16
 #define CONFIG_MAX_SHARES 16
-#define CONFIG_NR_TTYS	 4
+#define CONFIG_NR_TTYS	  4
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 
 struct arch_config;
+struct rootfs;
 
 struct vm_config {
 	const char *name;
 	uint32_t nr_cpus;
 	bool have_affinity;
 	cpu_set_t affinity; /* the host CPUs that vCPUs run on, with have_affinity */
-	uint64_t ram_size; /* bytes */
-	uint64_t ram_base; /* 0: where the architecture has it */
+	uint64_t ram_size;  /* bytes */
+	uint64_t ram_base;  /* 0: where the architecture has it */
 	const char *hugetlbfs;
 	const char *kvm_path; /* --dev */
 
@@ -40,11 +41,12 @@ struct vm_config {
 	const char *params; /* -p, appended to the generated command line; may be NULL */
 	bool nodefaults, no_acpi, no_reboot, detach;
 
-	/* The embedded init runs one command (rootfs.c, agent.c). */
-	bool rootfs;
-	bool pipes; /* its streams are lkvm's own; the console is a log */
+	/* The embedded init runs one command (rootfs/rootfs.c, rootfs/agent.c). */
+	const struct rootfs *rootfs; /* NULL: a guest that brings its own */
+	bool pipes;		     /* its streams are lkvm's own; the console is a log */
 
 	enum console_kind console;
+	const char *log_file;	  /* a copy of the console's output; NULL: none */
 	bool tty[CONFIG_NR_TTYS]; /* UART n goes to a new pty */
 
 	enum transport transport; /* of virtio devices that do not say themselves; default: PCI */

@@ -24,6 +24,8 @@ struct control;
  * process that will run the VM (after a fork): clients take the listening process for the VM.
  */
 struct control *control_create(struct vm *vm, struct loop *loop, const char *name);
+/* What those who wait for the VM's end are told; a host error if nothing is said. */
+void control_set_exit_status(struct control *control, int status);
 /* Removes the socket and closes all connections: the clients' proof that the VM is gone. */
 void control_destroy(struct control *control);
 

@@ -134,5 +134,24 @@ refuses() {
 	[ $status != 0 ] || fail "'${*//$LKVM/lkvm}' was accepted"
 }
 
+# in_guest STATUS [OPTION...] -- COMMAND...: `lkvm sandbox` (or $VERB) ends with
+# that status; output in $WORK/out and $WORK/err.
+in_guest() {
+	local want=$1 status=0
+	shift
+	timeout "$LIMIT" "$LKVM" "${VERB:-sandbox}" -k "${KERNEL:-$KERNEL_GENERIC}" -c 1 -m 512M "$@" \
+		>"$WORK/out" 2>"$WORK/err" || status=$?
+	[ $status = "$want" ] || fail "'$*' ended with $status, not $want: $(tail -n 20 "$WORK/err")"
+}
+is() { [ "$(tr -d '\r' <"$1")" = "$2" ] || fail "${1##*/} is '$(cat "$1")', not '$2'"; }
+# wait_for COMMAND...: until it succeeds.
+wait_for() {
+	local until=$((SECONDS + LIMIT))
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $until ] || fail "not within $LIMIT s: $*"
+		sleep 0.2
+	done
+}
+
 mkdir -p "$LKVM_RUN_DIR"
 chmod 700 "$LKVM_RUN_DIR"

@@ -27,7 +27,7 @@ static struct {
 	pthread_t thread;
 	struct control *control;
 	size_t dump_size;
-	atomic_int nr_pauses, nr_resumes, nmi, sysrq, powerdowns, console_fd;
+	atomic_int nr_pauses, nr_resumes, nmi, sysrq, powerdowns, console_fd, exec_fd;
 	atomic_ullong timeout_ns;
 	atomic_bool no_driver;
 	atomic_int nr_stat_requests, stat_fd;
@@ -110,6 +110,34 @@ int blk_resize(struct virtio_device *vdev, uint64_t size)
 	return 0;
 }
 
+int agent_exec(struct agent *agent, const char *conf, size_t len, int fd)
+{
+	(void)agent;
+	assert_int_equal(len, 5);
+	assert_memory_equal(conf, "words", 5);
+	atomic_store(&fake.exec_fd, fd);
+	return 0;
+}
+
+/* Says what it was asked for by its length. */
+int rootfs_exec_conf(const struct rootfs *rootfs, const struct rootfs_command *command, char **text,
+		     size_t *len)
+{
+	(void)rootfs;
+	*text = NULL;
+	if (command->user && !strcmp(command->user, "nobody"))
+		return -ENOENT;
+	assert_non_null(command->words);
+	assert_string_equal(command->words[0], "ls");
+	assert_string_equal(command->words[1], "-l");
+	assert_null(command->words[2]);
+	assert_string_equal(command->tty, "");
+	assert_int_equal(command->rows, 24);
+	*text = strdup("words");
+	*len = 5;
+	return 0;
+}
+
 void balloon_set_target(struct virtio_device *vdev, uint64_t bytes)
 {
 	(void)vdev;
@@ -177,7 +205,7 @@ static int setup(void **state)
 	snprintf(sock, sizeof(sock), "%s/vm.sock", base);
 	memset(&fake, 0, sizeof(fake));
 	fake.cfg = (struct vm_config){.name = "vm", .nr_cpus = 4, .ram_size = 256 * MIB};
-	fake.console_fd = -1;
+	fake.console_fd = fake.exec_fd = -1;
 	fake.nmi = -1;
 	fake.vm.cfg = &fake.cfg;
 	fake.vm.vcpu = vcpus;
@@ -714,6 +742,64 @@ static void test_stop_at_once(void **state)
 	close(fd);
 }
 
+static void test_exec(void **state)
+{
+	static const char ask[] =
+		"{\"command\":\"exec\",\"arguments\":{\"command\":[\"ls\",\"-l\"],"
+		"\"tty\":true,\"rows\":24,\"cols\":80%s}}\n%s";
+	char line[300], buf[16] = "";
+	int fd = dial();
+
+	(void)state;
+	snprintf(line, sizeof(line), ask, "", "");
+	say(fd, line);
+	hear_error(fd, "an init of its own");
+	stop_server();
+	fake.vm.agent = (struct agent *)&fake;
+	start_server();
+	snprintf(line, sizeof(line), ask, ",\"user\":\"nobody\"", "");
+	say(fd, line);
+	hear_error(fd, "no user 'nobody'");
+	say(fd, "{\"command\":\"exec\",\"arguments\":{\"command\":[1]}}\n");
+	hear_error(fd, "wants strings");
+	/* What comes right behind the request is the command's already. */
+	snprintf(line, sizeof(line), ask, "", "frames");
+	say(fd, line);
+	hear_ok(fd);
+	for (int i = 0; fake.exec_fd < 0 && i < 10000; i++)
+		usleep(1000);
+	assert_true(fake.exec_fd >= 0);
+	assert_int_equal(recv(fake.exec_fd, buf, sizeof(buf), 0), 6);
+	assert_string_equal(buf, "frames");
+	close(fake.exec_fd);
+	hear_eof(fd);
+	assert_alive();
+}
+
+/* Who waits hears of the end, and how it was; others are served meanwhile. */
+static void test_wait(void **state)
+{
+	int fd = dial(), gone = dial();
+	json_t *reply;
+
+	(void)state;
+	say(fd, "{\"command\":\"wait\",\"id\":5}\n");
+	say(gone, "{\"command\":\"wait\"}\n");
+	close(gone);
+	assert_alive();
+	stop_server();
+	control_set_exit_status(fake.control, 42);
+	control_destroy(fake.control);
+	fake.control = NULL;
+	reply = hear(fd);
+	assert_int_equal(json_integer_value(json_object_get(reply, "id")), 5);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(reply, "result"), "status")),
+		42);
+	json_decref(reply);
+	hear_eof(fd);
+}
+
 static void test_console(void **state)
 {
 	int fd = dial();
@@ -910,13 +996,29 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	    TEST(test_bad_requests), TEST(test_id),
-		TEST(test_pause_and_debug), TEST(test_pieces),	     TEST(test_too_long),
-		TEST(test_deep_nesting),    TEST(test_vanishing),    TEST(test_slow_reader),
-		TEST(test_flood),	    TEST(test_many_silent),  TEST(test_no_fd_left),
-		TEST(test_other_user),	    TEST(test_stop),	     TEST(test_stop_at_once),
-		TEST(test_console),	    TEST(test_client),	     TEST(test_balloon),
-		TEST(test_stat_refused),    TEST(test_stat),	     TEST(test_stat_no_answer),
+		TEST(test_status),
+		TEST(test_bad_requests),
+		TEST(test_id),
+		TEST(test_pause_and_debug),
+		TEST(test_pieces),
+		TEST(test_too_long),
+		TEST(test_deep_nesting),
+		TEST(test_vanishing),
+		TEST(test_slow_reader),
+		TEST(test_flood),
+		TEST(test_many_silent),
+		TEST(test_no_fd_left),
+		TEST(test_other_user),
+		TEST(test_stop),
+		TEST(test_stop_at_once),
+		TEST(test_console),
+		TEST(test_exec),
+		TEST(test_wait),
+		TEST(test_client),
+		TEST(test_balloon),
+		TEST(test_stat_refused),
+		TEST(test_stat),
+		TEST(test_stat_no_answer),
 	};
 
 	signal(SIGPIPE, SIG_DFL); /* a server that forgot MSG_NOSIGNAL dies here */

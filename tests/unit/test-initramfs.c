@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: initramfs.c util/util.c */
+/* links: rootfs/initramfs.c util/util.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: modules.c kernel-find.c util/unpack.c util/util.c util/log.c */
+/* links: rootfs/modules.c rootfs/kernel-find.c util/cache.c util/unpack.c util/util.c util/log.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +26,7 @@ static int make_folder(void **state)
 
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
 	*state = mkdtemp(dir);
+	setenv("XDG_CACHE_HOME", dir, 1);
 	log_set_level(LOG_LEVEL_ERROR);
 	return *state ? 0 : -1;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/cache.h"
 #include "kvm/log.h"
 #include "kvm/unpack.h"
 #include "kvm/util.h"
@@ -110,28 +111,25 @@ static const char *module_find_line(const char *list, const char *name, size_t *
 static int module_unpack(struct module *module)
 {
 	enum unpack_format format = unpack_detect(module->data, module->len);
-	size_t room = 8 * module->len;
-	ssize_t n = 0;
-	void *out;
+	uint64_t len;
+	char *out;
+	int fd, ret;
 
 	if (format == UNPACK_STORED)
 		return 0;
-	for (;; room *= 2) {
-		out = room <= MODULE_MAX_SIZE ? malloc(room) : NULL;
-		if (!out)
-			return -ENOMEM;
-		n = unpack(format, module->data, module->len, out, room);
-		if (n < (ssize_t)room)
-			break;
+	fd = cache_unpack(format, module->data, module->len, 0, MODULE_MAX_SIZE, &len);
+	if (fd < 0)
+		return fd;
+	out = malloc(len + 1);
+	ret = out ? pread_full(fd, out, len, 0) : -ENOMEM;
+	close(fd);
+	if (ret < 0) {
 		free(out);
-	}
-	if (n < 0) {
-		free(out);
-		return n;
+		return ret;
 	}
 	free(module->data);
 	module->data = out;
-	module->len = (size_t)n;
+	module->len = len;
 	return 0;
 }
 

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kvm/rootfs.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
-#include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "conf.h"
 #include "guest/protocol.h"
 #include "kvm/config.h"
 #include "kvm/guest-init.h"
@@ -25,7 +21,6 @@
 
 #define ROOTFS_HOST_DIR "/host"
 #define ROOTFS_HOST_TAG "lkvm-host"
-#define ROOTFS_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* What a kernel must be able to do, and for what option of the guest. */
 static const struct rootfs_driver {
@@ -45,8 +40,10 @@ static const struct rootfs_driver {
 
 bool rootfs_is_wanted(const struct rootfs *rootfs)
 {
-	return rootfs->dir || rootfs->rw || rootfs->sandbox || rootfs->user || rootfs->cwd ||
-	       rootfs->modules || rootfs->nr_shares || rootfs->command;
+	const struct rootfs_command *command = &rootfs->command;
+
+	return rootfs->dir || rootfs->rw || rootfs->sandbox || rootfs->modules ||
+	       rootfs->nr_shares || command->words || command->user || command->cwd;
 }
 
 char *rootfs_named_path(const char *name)
@@ -133,6 +130,17 @@ static int rootfs_add_drivers(const struct rootfs *rootfs, struct modules *mods,
 	return 0;
 }
 
+static void rootfs_print_modules(const struct modules *mods)
+{
+	char names[64 * MODULES_MAX] = "";
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < mods->nr && len < sizeof(names); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len, " %s",
+					mods->module[i].name);
+	log_debug("modules of %s:%s", mods->dir, names);
+}
+
 /* --modules DIR: that folder, or a root or a folder of kernels' modules that holds it. */
 static int rootfs_open_given_modules(struct modules *mods, const char *dir, const char *release)
 {
@@ -177,146 +185,9 @@ static int rootfs_open_modules(const struct rootfs *rootfs, struct modules *mods
 		ret = rootfs_add_drivers(rootfs, mods, kernel, release);
 	if (ret == 0)
 		ret = rootfs_check_release(mods, kernel, release);
+	if (ret == 0)
+		rootfs_print_modules(mods);
 	return ret;
-}
-
-/* --- /lkvm.conf --- */
-
-__attribute__((format(printf, 3, 4))) static void rootfs_say(FILE *conf, const char *key,
-							     const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fprintf(conf, "%s=", key);
-	vfprintf(conf, fmt, ap);
-	fputc('\0', conf);
-	va_end(ap);
-}
-
-struct rootfs_user {
-	unsigned int uid, gid;
-	const char *name, *home;
-};
-
-/* UID or UID:GID, which need no list of users. */
-static bool rootfs_parse_ids(const char *word, struct rootfs_user *user)
-{
-	char *end;
-
-	if (*word < '0' || *word > '9')
-		return false;
-	user->uid = user->gid = (unsigned int)strtoul(word, &end, 10);
-	if (*end == ':' && end[1])
-		user->gid = (unsigned int)strtoul(end + 1, &end, 10);
-	return !*end;
-}
-
-/* By the guest's own list of users. */
-static int rootfs_find_user(const struct rootfs *rootfs, struct rootfs_user *user)
-{
-	char *path = xasprintf("%s/etc/passwd", rootfs->dir ? rootfs->dir : "");
-	const char *word = rootfs->user ? rootfs->user : "0";
-	bool is_number = rootfs_parse_ids(word, user), found = false;
-	FILE *list = path ? fopen(path, "re") : NULL;
-	struct passwd *entry;
-
-	while (list && !found && (entry = fgetpwent(list))) {
-		found = is_number ? entry->pw_uid == user->uid : !strcmp(entry->pw_name, word);
-		if (!found)
-			continue;
-		user->name = strdup(entry->pw_name); /* lives as long as the process */
-		user->home = strdup(entry->pw_dir);
-		user->uid = entry->pw_uid;
-		if (!is_number)
-			user->gid = entry->pw_gid;
-	}
-	if (list)
-		fclose(list);
-	if (!found && is_number)
-		user->name = user->home = "/";
-	else if (!found)
-		log_error("--user %s: there is no such user in %s", word, path);
-	free(path);
-	return found || is_number ? 0 : -EINVAL;
-}
-
-static int rootfs_say_user(const struct rootfs *rootfs, FILE *conf)
-{
-	const char *term = getenv("TERM"), *lang = getenv("LANG");
-	struct rootfs_user user = {0};
-	char *cwd = NULL;
-	int ret = rootfs_find_user(rootfs, &user);
-
-	if (ret < 0)
-		return ret;
-	if (user.uid || user.gid)
-		rootfs_say(conf, "ids", "%u/%u", user.uid, user.gid);
-	rootfs_say(conf, "env", "PATH=%s", ROOTFS_PATH);
-	rootfs_say(conf, "env", "HOME=%s", user.home);
-	rootfs_say(conf, "env", "USER=%s", user.name);
-	rootfs_say(conf, "env", "LOGNAME=%s", user.name);
-	rootfs_say(conf, "env", "TERM=%s", term ? term : "linux");
-	if (lang)
-		rootfs_say(conf, "env", "LANG=%s", lang);
-	/* In the host's own root, where we are ourselves. */
-	if (!rootfs->cwd && !rootfs->dir)
-		cwd = getcwd(NULL, 0);
-	rootfs_say(conf, "cwd", "%s", rootfs->cwd ? rootfs->cwd : cwd ? cwd : user.home);
-	if (rootfs->cwd)
-		rootfs_say(conf, "must", "cwd");
-	free(cwd);
-	return 0;
-}
-
-/* What docs/networking.md says of user mode's addresses. */
-static void rootfs_say_network(const struct vm_config *cfg, FILE *conf)
-{
-	const struct nic_params *nic = &cfg->nic[0];
-	struct in_addr guest = nic->guest_ip, host = nic->host_ip, dns;
-	char text[3][INET_ADDRSTRLEN];
-
-	if (!cfg->nr_nics || nic->mode != NIC_USER || !guest.s_addr != !host.s_addr)
-		return;
-	if (!guest.s_addr) {
-		inet_pton(AF_INET, NIC_DEFAULT_GUEST_IP, &guest);
-		inet_pton(AF_INET, NIC_DEFAULT_HOST_IP, &host);
-	}
-	dns.s_addr = htonl((ntohl(host.s_addr) & 0xffffff00) | 3);
-	inet_ntop(AF_INET, &guest, text[0], sizeof(text[0]));
-	inet_ntop(AF_INET, &host, text[1], sizeof(text[1]));
-	inet_ntop(AF_INET, &dns, text[2], sizeof(text[2]));
-	rootfs_say(conf, "net", "%s/%s/%s", text[0], text[1], text[2]);
-}
-
-static void rootfs_say_terminal(const struct vm_config *cfg, FILE *conf)
-{
-	struct winsize size;
-
-	if (cfg->pipes)
-		return;
-	rootfs_say(conf, "tty", "%s", cfg->console == CONSOLE_VIRTIO ? "/dev/hvc0" : "/dev/ttyS0");
-	if (!cfg->detach && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
-		rootfs_say(conf, "size", "%u/%u", size.ws_row, size.ws_col);
-}
-
-static int rootfs_say_all(const struct rootfs *rootfs, const struct vm_config *cfg,
-			  const struct modules *mods, FILE *conf)
-{
-	for (unsigned int i = 0; i < mods->nr; i++)
-		rootfs_say(conf, "module", "/modules/%s.ko", mods->module[i].name);
-	rootfs_say(conf, "root", "%s", rootfs->rw ? "rw" : "ro");
-	if (rootfs_needs_host(rootfs))
-		rootfs_say(conf, "share", "%s:ro:%s", ROOTFS_HOST_TAG, ROOTFS_HOST_DIR);
-	for (unsigned int i = 0; i < rootfs->nr_shares; i++)
-		rootfs_say(conf, "share", "lkvm-%u:%s:%s", i, rootfs->share[i].rw ? "rw" : "ro",
-			   rootfs->share[i].dir);
-	rootfs_say(conf, "hostname", "%s", cfg->name);
-	rootfs_say_network(cfg, conf);
-	rootfs_say_terminal(cfg, conf);
-	for (char **word = rootfs->command; word && *word; word++)
-		rootfs_say(conf, "arg", "%s", *word);
-	return rootfs_say_user(rootfs, conf);
 }
 
 /* --- putting it together --- */
@@ -342,19 +213,37 @@ static int rootfs_pack(const struct modules *mods, const char *conf, size_t conf
 	return ret;
 }
 
+/* /lkvm.conf */
+static int rootfs_write_conf(const struct rootfs *rootfs, const struct vm_config *cfg,
+			     const struct modules *mods, char **text, size_t *len)
+{
+	FILE *conf;
+	int ret;
+
+	*text = NULL;
+	conf = open_memstream(text, len);
+	if (!conf)
+		return -ENOMEM;
+	conf_say_machine(conf, rootfs, cfg, mods);
+	ret = conf_say_command(conf, rootfs, &rootfs->command);
+	if (ret < 0)
+		log_error("--user %s: there is no such user in %s/etc/passwd", rootfs->command.user,
+			  rootfs->dir ? rootfs->dir : "");
+	if (fclose(conf) && ret == 0)
+		ret = -ENOMEM;
+	return ret == -ENOENT ? -EINVAL : ret;
+}
+
 static int rootfs_make_initrd(const struct rootfs *rootfs, struct vm_config *cfg,
 			      const struct modules *mods)
 {
-	char *text = NULL;
 	size_t len = 0;
-	FILE *conf = open_memstream(&text, &len);
-	int ret = conf ? rootfs_say_all(rootfs, cfg, mods, conf) : -ENOMEM;
+	char *conf;
+	int ret = rootfs_write_conf(rootfs, cfg, mods, &conf, &len);
 
-	if (conf && fclose(conf) && ret == 0)
-		ret = -ENOMEM;
 	if (ret == 0)
-		ret = rootfs_pack(mods, text, len);
-	free(text);
+		ret = rootfs_pack(mods, conf, len);
+	free(conf);
 	if (ret < 0)
 		return ret;
 	cfg->initrd = xasprintf("/proc/self/fd/%d", ret); /* both live as long as the process */
@@ -372,20 +261,44 @@ static int rootfs_add_share(struct vm_config *cfg, const char *dir, const char *
 	return tag ? 0 : -ENOMEM;
 }
 
-static int rootfs_add_shares(const struct rootfs *rootfs, struct vm_config *cfg)
+static int rootfs_add_shares(struct rootfs *rootfs, struct vm_config *cfg)
 {
 	int ret =
 		rootfs_add_share(cfg, rootfs->dir ? rootfs->dir : "/", GUEST_ROOT_TAG, rootfs->rw);
 
-	if (ret == 0 && rootfs_needs_host(rootfs))
+	for (unsigned int i = 0; i < rootfs->nr_shares && ret == 0; i++) {
+		struct rootfs_share *share = &rootfs->share[i];
+
+		share->tag = xasprintf("lkvm-%u", i); /* lives as long as the process */
+		ret = rootfs_add_share(cfg, share->dir, share->tag, share->rw);
+	}
+	if (ret == 0 && rootfs_needs_host(rootfs)) {
 		ret = rootfs_add_share(cfg, "/", ROOTFS_HOST_TAG, false);
-	for (unsigned int i = 0; i < rootfs->nr_shares && ret == 0; i++)
-		ret = rootfs_add_share(cfg, rootfs->share[i].dir, xasprintf("lkvm-%u", i),
-				       rootfs->share[i].rw);
+		rootfs->share[rootfs->nr_shares++] =
+			(struct rootfs_share){.dir = ROOTFS_HOST_DIR, .tag = ROOTFS_HOST_TAG};
+	}
 	return ret;
 }
 
-int rootfs_prepare(const struct rootfs *rootfs, struct vm_config *cfg)
+/* How the first command's streams reach the person who typed. */
+static void rootfs_plan_streams(struct rootfs *rootfs, struct vm_config *cfg)
+{
+	struct rootfs_command *command = &rootfs->command;
+	struct winsize size;
+
+	command->term = getenv("TERM");
+	command->lang = getenv("LANG");
+	cfg->pipes = !cfg->detach && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+	if (cfg->pipes)
+		return;
+	command->tty = cfg->console == CONSOLE_VIRTIO ? "/dev/hvc0" : "/dev/ttyS0";
+	if (!cfg->detach && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) {
+		command->rows = size.ws_row;
+		command->cols = size.ws_col;
+	}
+}
+
+int rootfs_prepare(struct rootfs *rootfs, struct vm_config *cfg)
 {
 	char *release = kernel_release(cfg->kernel);
 	struct modules mods = {0};
@@ -393,9 +306,9 @@ int rootfs_prepare(const struct rootfs *rootfs, struct vm_config *cfg)
 
 	if (!release)
 		return -ENOEXEC;
-	cfg->rootfs = true;
+	cfg->rootfs = rootfs;
 	cfg->no_reboot = true;
-	cfg->pipes = !cfg->detach && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+	rootfs_plan_streams(rootfs, cfg);
 	cfg->params =
 		xasprintf("quiet%s%s", cfg->params ? " " : "", cfg->params ? cfg->params : "");
 	ret = cfg->params ? rootfs_open_modules(rootfs, &mods, cfg->kernel, release) : -ENOMEM;

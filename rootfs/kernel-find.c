@@ -11,7 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "kvm/unpack.h"
+#include "kvm/cache.h"
 #include "kvm/util.h"
 
 #define KERNEL_MAX_SIZE (512 * MIB)
@@ -104,13 +104,14 @@ static char *kernel_release_of_packed(const uint8_t *image, size_t len)
 {
 	enum unpack_format format;
 	char *release = NULL;
-	size_t room = 8 * len;
-	ssize_t n;
+	uint64_t size;
 	void *out;
+	int fd;
 
 	if (len >= 64 && !memcmp(image, "MZ\0\0zimg", 8)) {
-		uint64_t off = le_load(image + 8, 4), size = le_load(image + 12, 4);
+		uint64_t off = le_load(image + 8, 4);
 
+		size = le_load(image + 12, 4);
 		if (!range_contains(0, len, off, size))
 			return NULL;
 		image += off;
@@ -119,11 +120,15 @@ static char *kernel_release_of_packed(const uint8_t *image, size_t len)
 	format = unpack_detect(image, len);
 	if (format == UNPACK_STORED)
 		return NULL;
-	out = malloc(room);
-	n = out ? unpack(format, image, len, out, room) : 0;
-	if (n > 0)
-		release = kernel_release_in_text(out, (size_t)n);
-	free(out);
+	fd = cache_unpack(format, image, len, 0, KERNEL_MAX_SIZE, &size);
+	if (fd < 0)
+		return NULL;
+	out = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (out != MAP_FAILED) {
+		release = kernel_release_in_text(out, size);
+		munmap(out, size);
+	}
+	close(fd);
 	return release;
 }
 
@@ -154,13 +159,24 @@ char *kernel_release(const char *path)
 
 /* --- its modules --- */
 
+/* One of the lists that modules_open() reads. */
+static bool modules_are_in(const char *dir)
+{
+	static const char *const lists[] = {"modules.dep", "modules.order"};
+	bool there = false;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(lists) && !there; i++) {
+		char *list = xasprintf("%s/%s", dir, lists[i]);
+
+		there = list && access(list, R_OK) == 0;
+		free(list);
+	}
+	return there;
+}
+
 static char *modules_if_there(char *dir)
 {
-	char *list = dir ? xasprintf("%s/modules.order", dir) : NULL;
-	bool there = list && access(list, R_OK) == 0;
-
-	free(list);
-	if (there)
+	if (dir && modules_are_in(dir))
 		return dir;
 	free(dir);
 	return NULL;

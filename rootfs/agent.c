@@ -21,8 +21,10 @@
 #include "kvm/multiport.h"
 #include "kvm/util.h"
 #include "kvm/vm.h"
+#include "session.h"
 
 #define AGENT_OUTPUTS (1u << GUEST_PORT_STDOUT | 1u << GUEST_PORT_STDERR)
+#define AGENT_OUT_MAX (4 * GUEST_MAX_FRAME)
 
 struct agent {
 	struct vm *vm;
@@ -37,17 +39,61 @@ struct agent {
 	bool started, exited;
 	unsigned int status;
 	int signo; /* the first that came, or 0 */
-	size_t len;
-	struct guest_message msg;
+	struct sessions *sessions;
+
+	struct frame_reader in;
+	/* What the guest has not taken yet. */
+	size_t out_start, out_len;
+	char out[AGENT_OUT_MAX];
 };
 
-static int agent_send(struct agent *agent, unsigned int type, unsigned int value)
-{
-	const struct guest_message msg = {type, value};
+/* --- frames --- */
 
-	/* A guest that does not read loses what is too much. */
-	return send(agent->fd[0], &msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+static void agent_flush(struct agent *agent)
+{
+	while (agent->out_len) {
+		ssize_t n = send(agent->fd[0], agent->out + agent->out_start, agent->out_len,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		agent->out_start += (size_t)n;
+		agent->out_len -= (size_t)n;
+	}
+	loop_modify(agent->source, agent->out_len ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
+
+int agent_send(struct agent *agent, unsigned int type, unsigned int session, const void *data,
+	       size_t len)
+{
+	const struct guest_frame head = {(unsigned short)type, (unsigned short)session,
+					 (unsigned int)len};
+
+	if (agent_room(agent) < sizeof(head) + len)
+		return -EAGAIN;
+	memmove(agent->out, agent->out + agent->out_start, agent->out_len);
+	agent->out_start = 0;
+	memcpy(agent->out + agent->out_len, &head, sizeof(head));
+	memcpy(agent->out + agent->out_len + sizeof(head), data, len);
+	agent->out_len += sizeof(head) + len;
+	agent_flush(agent);
+	return 0;
+}
+
+size_t agent_room(const struct agent *agent)
+{
+	return sizeof(agent->out) - agent->out_len;
+}
+
+/* To session 0. A guest that does not read loses what is too much. */
+static int agent_send_number(struct agent *agent, unsigned int type, unsigned int number)
+{
+	return agent_send(agent, type, 0, &number, sizeof(number));
+}
+
+/* --- the first command --- */
 
 /* The command is done, and what it wrote has been taken. */
 static void agent_check_end(struct agent *agent)
@@ -63,42 +109,50 @@ static void agent_send_winsize(struct agent *agent)
 	struct winsize size;
 
 	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row)
-		agent_send(agent, GUEST_WINSIZE, (unsigned int)size.ws_row << 16 | size.ws_col);
+		agent_send_number(agent, GUEST_WINSIZE,
+				  (unsigned int)size.ws_row << 16 | size.ws_col);
 }
 
-static void agent_message(struct agent *agent, const struct guest_message *msg)
+static void agent_frame(struct agent *agent, const struct frame_reader *frame)
 {
-	switch (msg->type) {
+	if (frame->head.session) {
+		sessions_frame(agent->sessions, frame);
+		return;
+	}
+	switch (frame->head.type) {
 	case GUEST_STARTED:
 		agent->started = true;
 		if (agent->winsize_fd >= 0)
 			agent_send_winsize(agent);
+		sessions_begin(agent->sessions);
 		break;
 	case GUEST_EXITED:
 		agent->exited = true;
-		agent->status = msg->value & 0xff;
+		agent->status = frame_number(frame) & 0xff;
 		agent_check_end(agent);
 		break;
 	default:
-		log_guest("the guest's init says something unknown (%u)", msg->type);
+		log_guest("the guest's init says something unknown (%u)", frame->head.type);
 	}
 }
 
-static void agent_readable(void *arg, uint32_t events)
+static void agent_ready(void *arg, uint32_t events)
 {
 	struct agent *agent = arg;
-	ssize_t n;
+	int got = 0;
 
-	(void)events;
-	n = recv(agent->fd[0], (char *)&agent->msg + agent->len, sizeof(agent->msg) - agent->len,
-		 MSG_DONTWAIT);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	if (events & EPOLLOUT) {
+		agent_flush(agent);
+		sessions_room(agent->sessions);
+	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		got = frame_read(&agent->in, agent->fd[0]);
+	if (got > 0)
+		agent_frame(agent, &agent->in);
+	if (got < 0) {
+		if (got == -EPROTO)
+			log_guest("the guest's init talks gibberish: it is not listened to");
 		loop_modify(agent->source, 0);
-	if (n > 0)
-		agent->len += (size_t)n;
-	if (agent->len == sizeof(agent->msg)) {
-		agent->len = 0;
-		agent_message(agent, &agent->msg);
 	}
 }
 
@@ -137,14 +191,24 @@ bool agent_signal(struct agent *agent, int signo)
 
 	if (first)
 		agent->signo = signo;
-	return first && agent->started && agent_send(agent, GUEST_SIGNAL, (unsigned int)signo) == 0;
+	return first && agent->started &&
+	       agent_send_number(agent, GUEST_SIGNAL, (unsigned int)signo) == 0;
 }
 
 int agent_poweroff(struct agent *agent)
 {
 	if (!agent->started)
 		return -EAGAIN;
-	return agent_send(agent, GUEST_POWEROFF, 0);
+	return agent_send_number(agent, GUEST_POWEROFF, 0);
+}
+
+int agent_exec(struct agent *agent, const char *conf, size_t len, int fd)
+{
+	if (agent->exited) {
+		close(fd);
+		return -EPIPE;
+	}
+	return sessions_add(agent->sessions, conf, len, fd, agent->started);
 }
 
 bool agent_exit_status(const struct agent *agent, int *status)
@@ -219,10 +283,12 @@ struct agent *agent_create(struct vm *vm)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent->fd) < 0)
 		goto err;
 	agent_plan_ports(agent);
-	agent->source = loop_add(vm->loop, agent->fd[0], EPOLLIN, agent_readable, agent);
+	agent->sessions = sessions_create(agent, vm->loop);
+	agent->source = loop_add(vm->loop, agent->fd[0], EPOLLIN, agent_ready, agent);
 	agent->closed_source =
 		loop_add(vm->loop, agent->closed_fd, EPOLLIN, agent_closed_event, agent);
-	if (!agent->source || !agent->closed_source || agent_watch_winsize(agent) < 0)
+	if (!agent->sessions || !agent->source || !agent->closed_source ||
+	    agent_watch_winsize(agent) < 0)
 		goto err;
 	return agent;
 err:
@@ -241,6 +307,7 @@ void agent_destroy(struct agent *agent)
 {
 	if (!agent)
 		return;
+	sessions_destroy(agent->sessions);
 	loop_remove(agent->winsize_source);
 	loop_remove(agent->closed_source);
 	loop_remove(agent->source);

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# rootfs-modules.sh: modules of another kernel, a kernel without overlay, one
+# without 9P, a kernel build tree's modules.
+. "$TESTS/boot/lib.sh"
+. "$TESTS/rig/lib.sh"
+VERB=run
+root=$(rig_kernel_root generic) version=$(rig_kernel_version generic)
+of_cloud=$(rig_kernel_root cloud)/lib/modules/$(rig_kernel_version cloud)
+
+# wants STATUS REGEX OPTION...: does not start, and says why.
+wants() {
+	local regex=$2
+	in_guest "$1" "${@:3}" -- true </dev/null
+	grep -qE -- "$regex" "$WORK/err" || fail "no '$regex' in: $(cat "$WORK/err")"
+}
+wants 2 "modules in $of_cloud are for .*-cloud-amd64, kernel .* is $version" --modules "$of_cloud"
+wants 2 '--modules /nonexistent: no modules for kernel' --modules /nonexistent
+step "other modules"
+
+# As depmod would have it if overlay were not there.
+mkdir "$WORK/no-overlay"
+ln -s "$root/lib/modules/$version/kernel" "$WORK/no-overlay/kernel"
+cp "$root/lib/modules/$version/modules.builtin" "$WORK/no-overlay/"
+sed '/overlay\.ko/d' "$root/lib/modules/$version/modules.dep" >"$WORK/no-overlay/modules.dep"
+wants 1 'lacks CONFIG_OVERLAY_FS, .* has no module .overlay' --modules "$WORK/no-overlay"
+mkdir -p "$WORK/own/tmp"
+in_guest 7 --modules "$WORK/no-overlay" --rw -- sh -c 'exit 7' </dev/null
+step "no overlay"
+
+# A folder in which a kernel was built: no list of depmod's.
+mkdir -p "$WORK/tree/arch/x86/boot"
+ln -s "$root/lib/modules/$version"/{kernel,modules.order,modules.builtin} "$WORK/tree/"
+cp "$KERNEL_GENERIC" "$WORK/tree/arch/x86/boot/bzImage"
+cd "$WORK/tree/arch/x86"
+status=0
+timeout "$LIMIT" "$LKVM" run -c 1 -m 512M -- uname -r </dev/null >"$WORK/out" 2>"$WORK/err" || status=$?
+[ $status = 0 ] || fail "in a build tree: $status, $(cat "$WORK/err")"
+is "$WORK/out" "$version"
