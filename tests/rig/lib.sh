@@ -5,12 +5,14 @@
 RIG_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 RIG_CACHE=${LKVM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/lkvm}
 
-# Kernels by flavour: "architecture meta-package".  The meta-package depends on
+# Kernels by flavour: "architecture meta-package [suite]".  The meta-package depends on
 # the real one, whose name holds the version.
 declare -A RIG_FLAVOURS=(
 	[generic]="amd64 linux-image-amd64"
 	[cloud]="amd64 linux-image-cloud-amd64"
 	[i386]="i386 linux-image-686"
+	[trixie]="amd64 linux-image-amd64 trixie"
+	[sid]="amd64 linux-image-amd64 sid"
 	[arm64]="arm64 linux-image-arm64"
 	[arm64cloud]="arm64 linux-image-cloud-arm64"
 )
@@ -21,7 +23,12 @@ rig_die() { rig_say "${0##*/}: $*"; exit 1; }
 # Root of an unpacked kernel package; its version; its image.
 rig_kernel_root() { printf '%s\n' "$RIG_CACHE/kernel/$1"; }
 rig_kernel_version() { local d=("$RIG_CACHE/kernel/$1"/lib/modules/*); printf '%s\n' "${d[0]##*/}"; }
-rig_kernel_image() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinuz-$(rig_kernel_version "$1")"; }
+rig_kernel_image() {
+	local root=$RIG_CACHE/kernel/$1 version
+	version=$(rig_kernel_version "$1")
+	[ -f "$root/boot/vmlinuz-$version" ] || { echo "$root/lib/modules/$version/vmlinuz"; return; }
+	printf '%s\n' "$root/boot/vmlinuz-$version"
+}
 # The ELF kernel inside it: QEMU starts that without unpacking it in emulation.
 rig_kernel_elf() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinux-$(rig_kernel_version "$1")"; }
 
