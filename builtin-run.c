@@ -410,7 +410,7 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		{OPTION_CALL, 'd', "disk", run, "FILE[,KEY=VALUE..]",
 		 "an image, block device, or vhost-user=SOCKET (docs/disks.md)", run_parse_disk},
 		{OPTION_CALL, 'n', "network", run, "MODE[,KEY=VALUE..]",
-		 "a NIC: user, tap or none (docs/networking.md)", run_parse_network},
+		 "a NIC: user, tap, passt or none (docs/networking.md)", run_parse_network},
 		{OPTION_CALL, 0, "9p", run, "DIR[,tag=TAG][,ro]",
 		 "share a folder with the guest (docs/sharing.md)", run_parse_9p},
 		{OPTION_CALL, 0, "vsock", run, "CID[,uds=PATH]",

@@ -533,7 +533,9 @@ static int vm_open_backends(struct vm *vm)
 
 		if (nic->mode == NIC_NONE)
 			continue;
-		vm->nic[i] = nic->mode == NIC_TAP ? net_tap_open(nic) : net_user_open(nic);
+		vm->nic[i] = nic->mode == NIC_TAP     ? net_tap_open(nic)
+			     : nic->mode == NIC_PASST ? net_stream_open(nic)
+						      : net_user_open(nic);
 		if (!vm->nic[i])
 			return -EIO;
 		if (nic->have_mac)

@@ -16,6 +16,7 @@ static const char *const nic_mode_names[] = {
 	[NIC_NONE] = "none",
 	[NIC_USER] = "user",
 	[NIC_TAP] = "tap",
+	[NIC_PASST] = "passt",
 };
 
 static int nic_set_mode(struct nic_params *nic, char *val)
@@ -87,6 +88,12 @@ static int nic_set_host_ip(struct nic_params *nic, char *val)
 static int nic_set_tapif(struct nic_params *nic, char *val)
 {
 	nic->tapif = val;
+	return 0;
+}
+
+static int nic_set_socket(struct nic_params *nic, char *val)
+{
+	nic->socket = val;
 	return 0;
 }
 
@@ -204,10 +211,12 @@ static int nic_set_transport(struct nic_params *nic, char *val)
 	return transport_parse(val, &nic->transport);
 }
 
-#define NIC_IN_USER (1u << NIC_USER)
-#define NIC_IN_TAP  (1u << NIC_TAP)
-#define NIC_IN_BOTH (NIC_IN_USER | NIC_IN_TAP)
-#define NIC_IN_ALL  (NIC_IN_BOTH | 1u << NIC_NONE)
+#define NIC_IN_USER  (1u << NIC_USER)
+#define NIC_IN_TAP   (1u << NIC_TAP)
+#define NIC_IN_PASST (1u << NIC_PASST)
+#define NIC_IN_BOTH  (NIC_IN_USER | NIC_IN_TAP)
+#define NIC_IN_ANY   (NIC_IN_BOTH | NIC_IN_PASST)
+#define NIC_IN_ALL   (NIC_IN_ANY | 1u << NIC_NONE)
 
 static const struct nic_key {
 	const char *name;
@@ -216,11 +225,12 @@ static const struct nic_key {
 	int (*set)(struct nic_params *nic, char *val); /* may write to val, when it succeeds */
 	const char *expects;
 } nic_keys[] = {
-	{"mode", NIC_IN_ALL, false, nic_set_mode, "tap, user or none"},
-	{"guest_mac", NIC_IN_BOTH, false, nic_set_mac, "a unicast address like 52:54:00:12:34:56"},
+	{"mode", NIC_IN_ALL, false, nic_set_mode, "tap, user, passt or none"},
+	{"guest_mac", NIC_IN_ANY, false, nic_set_mac, "a unicast address like 52:54:00:12:34:56"},
 	{"guest_ip", NIC_IN_BOTH, false, nic_set_guest_ip, "an IPv4 address"},
 	{"host_ip", NIC_IN_BOTH, false, nic_set_host_ip, "an IPv4 address"},
 	{"tapif", NIC_IN_TAP, false, nic_set_tapif, NULL},
+	{"socket", NIC_IN_PASST, false, nic_set_socket, NULL},
 	{"script", NIC_IN_TAP, false, nic_set_script, NULL},
 	{"downscript", NIC_IN_TAP, false, nic_set_downscript, NULL},
 	{"fd", NIC_IN_TAP, false, nic_set_fd, "the number of an open tap, or of its queues: 3:4"},
@@ -230,7 +240,7 @@ static const struct nic_key {
 	{"mtu", NIC_IN_TAP, false, nic_set_mtu, "68 to 65521"},
 	{"hostfwd", NIC_IN_USER, true, nic_set_hostfwd, "up to 16 like tcp::2222-:22"},
 	{"host_loopback", NIC_IN_USER, false, nic_set_host_loopback, "on or off"},
-	{"trans", NIC_IN_BOTH, false, nic_set_transport, TRANSPORT_WORDS},
+	{"trans", NIC_IN_ANY, false, nic_set_transport, TRANSPORT_WORDS},
 };
 
 /* The bit of the key in a mask of keys seen, or a negative errno. */
@@ -274,6 +284,10 @@ static int nic_check(const struct nic_params *nic, unsigned int seen)
 	}
 	if (nic->nr_fds && nic->tapif) {
 		log_error("--network: 'tapif' and 'fd' exclude each other");
+		return -EINVAL;
+	}
+	if (nic->mode == NIC_PASST && !nic->socket) {
+		log_error("--network: 'passt' needs socket=, which `passt` prints when it starts");
 		return -EINVAL;
 	}
 	if (nic->nr_fds && nic->queues && nic->queues != nic->nr_fds) {

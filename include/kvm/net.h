@@ -65,7 +65,7 @@ struct net_backend {
 	uint8_t mac[6];
 };
 
-enum nic_mode { NIC_NONE, NIC_USER, NIC_TAP };
+enum nic_mode { NIC_NONE, NIC_USER, NIC_TAP, NIC_PASST };
 
 #define NIC_MAX_HOSTFWD 16
 
@@ -82,6 +82,7 @@ struct nic_params {
 	enum nic_mode mode;
 	enum transport transport;
 	const char *tapif, *script, *downscript;
+	const char *socket; /* passt's */
 	struct in_addr guest_ip, host_ip; /* 0: the mode's default */
 	unsigned int nr_fds;		  /* an inherited tap's queues */
 	int fd[NET_MAX_PAIRS];
@@ -102,6 +103,7 @@ struct nic_params {
 struct net_backend *net_tap_open(const struct nic_params *nic);
 struct net_backend *
 net_user_open(const struct nic_params *nic); /* error when built without slirp */
+struct net_backend *net_stream_open(const struct nic_params *nic);
 static inline void net_backend_close(struct net_backend *be)
 {
 	if (be)

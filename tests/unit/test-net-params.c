@@ -30,6 +30,7 @@ static void test_modes(void **state)
 		enum nic_mode mode;
 	} cases[] = {
 		{"tap", NIC_TAP},	  {"user", NIC_USER},
+		{"passt,socket=/x", NIC_PASST},
 		{"none", NIC_NONE},	  {"mode=tap", NIC_TAP},
 		{"mode=user", NIC_USER},  {"mode=none", NIC_NONE},
 		{"tapif=t0", NIC_TAP},	  {"user,host_ip=10.1.1.1", NIC_USER},
@@ -168,6 +169,10 @@ static void test_bad_words(void **state)
 		{"fd=3:4:", "'fd=3:4:'"},
 		{"fd=3:3", "'fd=3:3'"},
 		{"fd=3:4,queues=3", "'queues' says 3"},
+		{"passt", "socket="},
+		{"passt,socket=", "'socket='"},
+		{"tap,socket=/x", "'socket'"},
+		{"passt,socket=/x,host_ip=10.0.0.1", "'host_ip'"},
 		{"mtu=67", "'mtu=67'"},
 		{"mtu=65536", "'mtu=65536'"},
 		{"user,trans=isa", "'trans=isa'"},
