@@ -21,7 +21,8 @@ TRIPLET := $(shell $(CC) -dumpmachine)
 PKG_CONFIG_LIBDIR ?= $(SYSROOT)/usr/lib/$(TRIPLET)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
 PKG_CONFIG := PKG_CONFIG_LIBDIR=$(PKG_CONFIG_LIBDIR) $(PKG_CONFIG)
 ifneq ($(SYSROOT),)
-CC += --sysroot=$(SYSROOT)
+# Debian's cross compilers look into a folder of their own before the sysroot's.
+CC += --sysroot=$(SYSROOT) $(addprefix -isystem $(SYSROOT)/usr/include,/$(TRIPLET) /)
 PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) $(PKG_CONFIG)
 endif
 endif
