@@ -101,6 +101,8 @@ void display_blank(struct display *display)
 {
 	struct display_surface *s = &display->surface;
 
+	if (!s->pixels)
+		display_resize(display, display->params->width, display->params->height);
 	for (uint32_t line = 0; line < s->height; line++) {
 		memset(s->pixels + (size_t)line * s->width, 0, s->width * sizeof(*s->pixels));
 		display_changed(display, line, 0, s->width);

@@ -89,7 +89,7 @@ void display_wake(struct display *display);
 struct display_surface *display_resize(struct display *display, uint32_t width, uint32_t height);
 /* Pixels [from, to) of a line have changed; lines in ascending order. */
 void display_changed(struct display *display, uint32_t line, uint32_t from, uint32_t to);
-/* The picture is black, whatever its size. */
+/* The picture is black, of the size it has; if it has none yet, of the size at power-on. */
 void display_blank(struct display *display);
 
 /* --- for back ends --- */
