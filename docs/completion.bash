@@ -22,6 +22,17 @@ _lkvm()
 			;;
 		stop:-t | stop:--timeout | debug:-m | debug:--nmi | debug:-s | debug:--sysrq | \
 			balloon:-i | balloon:--inflate | balloon:-d | balloon:--deflate) ;;
+		screenshot:*)
+			if ((COMP_CWORD > 2)); then
+				COMPREPLY=($(compgen -f -- "$cur"))
+				return
+			fi
+			words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
+			;;
+		run:--vidmode) ;;
+		sendkey:*)
+			((COMP_CWORD > 2)) || words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
+			;;
 		stop:* | pause:* | resume:* | balloon:* | stat:* | debug:* | console:* | wait:* | exec:exec)
 			words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;

@@ -27,6 +27,18 @@ run display.elf --vidmode 0x118
 expect_ok
 expect_out '^mode 1024x768x32'
 
+# Numbers as kvmtool takes them; modes that there cannot be.
+for words in 0x312:640x480x32 279:1024x768x16; do
+	run display.elf --vidmode "${words%:*}"
+	expect_out "^mode ${words#*:}"
+done
+for mode in 4096x2160 8193x1 0x0 640x480x8 640 0x999 99999999999x1; do
+	run display.elf --vidmode $mode
+	[ "$status" = 2 ] || fail "--vidmode $mode: status $status"
+	expect_err "^Error: --vidmode"
+	[ "$(grep -c Error "$err")" = 1 ] || fail "--vidmode $mode: not one line of error"
+done
+
 for mode in 640x480x32 1024x768x32 1920x1080x32 800x600x16 400x300x24; do
 	IFS=x read -r w h bpp <<<"$mode"
 	rm -f "$out"
@@ -34,6 +46,7 @@ for mode in 640x480x32 1024x768x32 1920x1080x32 800x600x16 400x300x24; do
 	wait_out '^painted'
 	"$LKVM" screenshot card "$WORK/shot.png" || fail "$mode: no screenshot"
 	expect_card "$w" "$h" "$bpp"
+	[ -z "${LOGS:-}" ] || cp "$WORK/shot.png" "$LOGS/display-$mode.png"
 	! grep -q 'libpng\|libSDL\|vncserver' "/proc/$vm/maps" || fail "the VM maps display libraries"
 	"$LKVM" stop --force card
 	reap
@@ -52,8 +65,11 @@ expect_ok
 [ "$(sed -n 's/^key //p' "$out" | paste -sd' ')" = '1e 9e 1d 38 3c bc b8 9d 01' ] ||
 	fail "scan codes are not those of the keys"
 
+# Without a display, nothing that has to do with one is in the process.
 start echo.elf --name none
 wait_out '^ready'
+! grep 'lkvm-[a-z]*\.so\|libSDL\|libX11\|libwayland\|vncserver\|libpng\|libjpeg' "/proc/$vm/maps" ||
+	fail "the VM maps display libraries"
 ! "$LKVM" screenshot none "$WORK/none.png" 2>"$err" || fail "a picture without a display"
 expect_err 'no display'
 "$LKVM" stop --force none
