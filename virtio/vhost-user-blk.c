@@ -19,12 +19,11 @@
 #define VHOST_USER_BLK_BIT(n)	  (1ULL << (n))
 
 /* What is in the configuration that is asked for. The cache mode is not for the guest to change. */
-#define VHOST_USER_BLK_FEATURES                                                             \
+#define VHOST_USER_BLK_FEATURES                                                                 \
 	(VHOST_USER_BLK_BIT(VIRTIO_BLK_F_SIZE_MAX) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_SEG_MAX) | \
-	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_GEOMETRY) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_RO) |   \
-	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_BLK_SIZE) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_FLUSH) | \
-	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_TOPOLOGY) |                                         \
-	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_DISCARD) |                                          \
+	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_GEOMETRY) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_RO) |      \
+	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_BLK_SIZE) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_FLUSH) |   \
+	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_TOPOLOGY) | VHOST_USER_BLK_BIT(VIRTIO_BLK_F_DISCARD) | \
 	 VHOST_USER_BLK_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
 
 struct vhost_user_blk {
@@ -112,8 +111,7 @@ struct virtio_device *vhost_user_blk_create(const struct memory *mem, struct vho
 {
 	uint16_t queue_sizes[DISK_MAX_QUEUES];
 	struct vhost_user_blk *blk;
-	unsigned int nr_queues =
-		vhost_user_blk_choose_queues(vu, params->path, params->nr_queues);
+	unsigned int nr_queues = vhost_user_blk_choose_queues(vu, params->path, params->nr_queues);
 
 	if (!nr_queues)
 		return NULL;

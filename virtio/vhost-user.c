@@ -69,8 +69,8 @@ enum vhost_user_request {
 #define VHOST_USER_PROTOCOL_REPLY_ACK	VHOST_USER_BIT(3)
 #define VHOST_USER_PROTOCOL_BACKEND_REQ VHOST_USER_BIT(5)
 #define VHOST_USER_PROTOCOL_CONFIG	VHOST_USER_BIT(9)
-#define VHOST_USER_PROTOCOL_KNOWN                                                       \
-	(VHOST_USER_PROTOCOL_MQ | VHOST_USER_PROTOCOL_REPLY_ACK |                       \
+#define VHOST_USER_PROTOCOL_KNOWN                                 \
+	(VHOST_USER_PROTOCOL_MQ | VHOST_USER_PROTOCOL_REPLY_ACK | \
 	 VHOST_USER_PROTOCOL_BACKEND_REQ | VHOST_USER_PROTOCOL_CONFIG)
 
 #define VHOST_USER_MAX_REGIONS 8
@@ -376,7 +376,8 @@ static int vhost_user_agree_protocol(struct vhost_user *vu)
 	if (err)
 		return err;
 	if (need & ~offered)
-		return vhost_user_fail(vu, "the back end does not tell the configuration of the device");
+		return vhost_user_fail(
+			vu, "the back end does not tell the configuration of the device");
 	offered &= VHOST_USER_PROTOCOL_KNOWN;
 	/* Not acknowledged itself: vu->protocol is empty as yet. */
 	err = vhost_user_set_u64(vu, VHOST_USER_SET_PROTOCOL_FEATURES, offered);
@@ -396,7 +397,8 @@ static int vhost_user_greet(struct vhost_user *vu)
 	if (err)
 		return err;
 	if (need & ~vu->features)
-		return vhost_user_fail(vu, "the back end is from before virtio 1.0, or no vhost-user device");
+		return vhost_user_fail(
+			vu, "the back end is from before virtio 1.0, or no vhost-user device");
 	err = vhost_user_agree_protocol(vu);
 	if (!err)
 		err = vhost_user_do(vu, VHOST_USER_SET_OWNER, &msg, 0, NULL, 0);
@@ -436,7 +438,8 @@ int vhost_user_connect(const char *name, const char *path, uint64_t limit_ns)
 			continue;
 		}
 		log_error("%s: %s%s", name, strerror(-err),
-			  err == -ECONNREFUSED || err == -ENOENT ? " (is the back end running?)" : "");
+			  err == -ECONNREFUSED || err == -ENOENT ? " (is the back end running?)"
+								 : "");
 		close(fd);
 		return err;
 	}

@@ -23,9 +23,9 @@ struct vhost_user;
 #define VHOST_USER_MAX_CONFIG 256 /* bytes, by the protocol */
 
 struct vhost_user_backend {
-	const char *name;	/* what the user typed, for messages */
-	uint32_t config_size;	/* bytes of device configuration that the back end has; 0: none */
-	uint64_t limit_ns;	/* how long an answer may take; 0: VHOST_USER_LIMIT_NS */
+	const char *name;     /* what the user typed, for messages */
+	uint32_t config_size; /* bytes of device configuration that the back end has; 0: none */
+	uint64_t limit_ns;    /* how long an answer may take; 0: VHOST_USER_LIMIT_NS */
 	/*
 	 * A new connection, non-blocking: a socket, or a negative errno after one error line. The
 	 * main loop calls it, or the worker while the device is reset.

@@ -60,14 +60,14 @@ enum sin {
 	SIN_NONE,
 	SIN_HANG_UP,
 	SIN_SILENCE,
-	SIN_HALF,      /* of an answer */
-	SIN_DRIP,      /* a byte now and then */
-	SIN_OTHER,     /* the answer to another question */
-	SIN_LONG,      /* more than fits the question */
-	SIN_HUGE,      /* a size that wraps */
-	SIN_NO_REPLY,  /* its flag is missing */
-	SIN_REFUSE,    /* an acknowledgement that says no */
-	SIN_TWICE,     /* the answer comes again */
+	SIN_HALF,     /* of an answer */
+	SIN_DRIP,     /* a byte now and then */
+	SIN_OTHER,    /* the answer to another question */
+	SIN_LONG,     /* more than fits the question */
+	SIN_HUGE,     /* a size that wraps */
+	SIN_NO_REPLY, /* its flag is missing */
+	SIN_REFUSE,   /* an acknowledgement that says no */
+	SIN_TWICE,    /* the answer comes again */
 	NR_SINS,
 };
 
@@ -348,8 +348,8 @@ static void *back_main(void *arg)
 					      {.fd = b->quit_fd, .events = POLLIN}};
 
 		for (unsigned int i = 0; i < RINGS; i++)
-			p[2 + i] = (struct pollfd){
-				.fd = b->ring[i].enabled ? b->ring[i].kick : -1, .events = POLLIN};
+			p[2 + i] = (struct pollfd){.fd = b->ring[i].enabled ? b->ring[i].kick : -1,
+						   .events = POLLIN};
 		poll(p, ARRAY_SIZE(p), -1);
 		for (unsigned int i = 0; i < RINGS; i++) {
 			eventfd_t count;
@@ -530,9 +530,9 @@ static void test_served(void **state)
 	assert_false(features & DRV_BIT(30));
 	setup_run(s);
 	assert_int_equal(virtio_device_status(s->vdev), DRV_STATUS_RUNNING);
-	assert_int_equal(s->back->features,
-			 DRV_BIT(VIRTIO_F_VERSION_1) | DRV_BIT(VIRTIO_BLK_F_FLUSH) |
-				 DRV_BIT(VIRTIO_BLK_F_MQ) | DRV_BIT(30));
+	assert_int_equal(s->back->features, DRV_BIT(VIRTIO_F_VERSION_1) |
+						    DRV_BIT(VIRTIO_BLK_F_FLUSH) |
+						    DRV_BIT(VIRTIO_BLK_F_MQ) | DRV_BIT(30));
 	virtio_device_config_read(s->vdev, 0, &cfg, sizeof(cfg));
 	assert_int_equal(cfg.capacity, SECTORS);
 	assert_int_equal(cfg.num_queues, QUEUES);
@@ -566,8 +566,8 @@ static void test_queue_reset(void **state)
 
 	assert_true(setup_open(s));
 	setup_create(s);
-	assert_true(drv_negotiate(s->vdev, DRV_BIT(VIRTIO_F_VERSION_1) |
-						   DRV_BIT(VIRTIO_F_RING_RESET)));
+	assert_true(
+		drv_negotiate(s->vdev, DRV_BIT(VIRTIO_F_VERSION_1) | DRV_BIT(VIRTIO_F_RING_RESET)));
 	/* Which is between the driver and us. */
 	for (unsigned int q = 0; q < QUEUES; q++)
 		drv_setup_queue(&s->q[q], s->vdev, &s->ram, q, SIZE);
@@ -616,14 +616,14 @@ static void test_config_change(void **state)
 /* --- bad ones --- */
 
 static const unsigned int open_requests[] = {
-	REQ_GET_FEATURES, REQ_GET_PROTOCOL_FEATURES, REQ_SET_OWNER,
-	REQ_GET_QUEUE_NUM, REQ_SET_SLAVE_REQ_FD, REQ_GET_CONFIG,
+	REQ_GET_FEATURES,  REQ_GET_PROTOCOL_FEATURES, REQ_SET_OWNER,
+	REQ_GET_QUEUE_NUM, REQ_SET_SLAVE_REQ_FD,      REQ_GET_CONFIG,
 };
 
 static const unsigned int start_requests[] = {
-	REQ_SET_FEATURES,   REQ_SET_MEM_TABLE,	REQ_SET_VRING_NUM,  REQ_SET_VRING_ADDR,
-	REQ_SET_VRING_BASE, REQ_SET_VRING_KICK, REQ_SET_VRING_CALL, REQ_SET_VRING_ERR,
-	REQ_SET_VRING_ENABLE,
+	REQ_SET_FEATURES,   REQ_SET_MEM_TABLE,	REQ_SET_VRING_NUM,
+	REQ_SET_VRING_ADDR, REQ_SET_VRING_BASE, REQ_SET_VRING_KICK,
+	REQ_SET_VRING_CALL, REQ_SET_VRING_ERR,	REQ_SET_VRING_ENABLE,
 };
 
 /* Those take no time; the others are tried with few requests. */
