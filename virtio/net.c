@@ -117,8 +117,14 @@ int net_set_pairs(struct net *net, unsigned int nr)
 		if (!err)
 			net->nr_up++;
 	}
-	if (err && net->nr_up > before)
-		net_set_pairs(net, before);
+	if (err) {
+		while (net->nr_up > before)
+			net_pair_down(&net->pair[--net->nr_up]);
+		if (ops->set_pairs)
+			ops->set_pairs(net->be, MAX(before, 1u));
+		while (net->nr_up < before && !net_pair_up(&net->pair[net->nr_up]))
+			net->nr_up++;
+	}
 	return err;
 }
 

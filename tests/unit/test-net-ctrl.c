@@ -242,7 +242,9 @@ static void test_pairs(void **state)
 	assert_true(receives(s, 1));
 	s->fails = -EINVAL;
 	assert_int_equal(set_pairs(s, 3), ERR);
+	assert_int_equal(set_pairs(s, 1), ERR);
 	s->fails = 0;
+	assert_true(sends(s, 1)); /* as many as before */
 	assert_false(sends(s, 2));
 	assert_int_equal(set_pairs(s, 3), OK);
 	assert_true(receives(s, 2));
