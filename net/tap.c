@@ -460,6 +460,8 @@ static int tap_set_up(struct tap *tap)
 		err = tap_set_hdr_len(&tap->be, sizeof(struct virtio_net_hdr_v1));
 	if (!err && tap->macvtap)
 		err = tap_learn_mac(tap);
+	else if (!err) /* an interface that stays keeps the filter of a VM that was killed */
+		err = tap_set_filter(&tap->be, NULL);
 	if (err)
 		log_error("--network tap: %s: %s", tap->name, strerror(-err));
 	return err;

@@ -360,6 +360,33 @@ static void test_filter(void **state)
 	net_backend_close(be);
 }
 
+/* The filter of a VM that was killed is still there, as the interface is. */
+static void test_filter_left(void **state)
+{
+	static const uint8_t dest[6] = {2, 2, 2, 2, 2, 3};
+	struct net_filter filter = {.nr = 1, .addr = {{2, 2, 2, 2, 2, 2}}};
+	struct nic_params nic = tap_params();
+	struct net_backend *be;
+	int sock;
+
+	(void)state;
+	close(make_tap("vmleft", IFF_TAP | IFF_NO_PI, 1));
+	nic.tapif = "vmleft";
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_int_equal(be->ops->set_filter(be, &filter), 0);
+	net_backend_close(be);
+	be = net_tap_open(&nic);
+	assert_non_null(be);
+	assert_int_equal(system("ip link set vmleft up"), 0);
+	sock = host_socket(be);
+	host_send(sock, dest, 1);
+	assert_int_equal(next_tag(be->fd[0]), 1);
+	close(sock);
+	net_backend_close(be);
+	close(make_tap("vmleft", IFF_TAP | IFF_NO_PI, 0));
+}
+
 static int mtu_of(const char *name)
 {
 	struct ifreq ifr = {0};
@@ -545,12 +572,13 @@ static void test_deleted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_new),	cmocka_unit_test(test_offload),
-		cmocka_unit_test(test_frames),	cmocka_unit_test(test_existing),
-		cmocka_unit_test(test_fd),	cmocka_unit_test(test_scripts),
-		cmocka_unit_test(test_deleted), cmocka_unit_test(test_queues),
-		cmocka_unit_test(test_filter),	cmocka_unit_test(test_mtu),
-		cmocka_unit_test(test_vhost),	cmocka_unit_test(test_macvtap),
+		cmocka_unit_test(test_new),	    cmocka_unit_test(test_offload),
+		cmocka_unit_test(test_frames),	    cmocka_unit_test(test_existing),
+		cmocka_unit_test(test_fd),	    cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_deleted),	    cmocka_unit_test(test_queues),
+		cmocka_unit_test(test_filter_left), cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_mtu),	    cmocka_unit_test(test_vhost),
+		cmocka_unit_test(test_macvtap),
 	};
 	char cmd[64];
 	int failed;
