@@ -54,6 +54,7 @@ struct input {
 	pthread_mutex_t lock; /* protects all below; a leaf lock */
 	struct input_event_out ring[INPUT_RING];
 	unsigned int head, nr;
+	unsigned int held; /* keys that are down; the ring keeps room for all their releases */
 	unsigned int buttons;
 	uint8_t down[KEY_CNT / 8];
 };
@@ -105,8 +106,10 @@ static void input_key(void *dev, unsigned int code, bool down)
 		return;
 	pthread_mutex_lock(&input->lock);
 	was_down = input->down[code / 8] & 1u << code % 8;
-	if (down != was_down && input_room(input, 2)) {
+	/* A key that cannot be let go later is not pressed. */
+	if (down != was_down && (!down || input_room(input, 2 * (input->held + 2)))) {
 		input->down[code / 8] ^= 1u << code % 8;
+		input->held += down ? 1 : -1;
 		input_put(input, EV_KEY, code, down);
 		input_put_report(input);
 	}
@@ -340,7 +343,7 @@ static void input_stop(void *dev)
 	loop_remove(input->source);
 	input->source = NULL;
 	pthread_mutex_lock(&input->lock);
-	input->nr = 0;
+	input->nr = input->held = 0;
 	input->buttons = 0;
 	memset(input->down, 0, sizeof(input->down));
 	pthread_mutex_unlock(&input->lock);
