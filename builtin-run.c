@@ -104,11 +104,27 @@ static int run_parse_cpus(const struct option_spec *opt, const char *word)
 	return 0;
 }
 
+static int run_parse_scsi(struct run_options *run, const char *word)
+{
+	struct vm_config *cfg = &run->cfg;
+
+	if (cfg->nr_scsi == CONFIG_MAX_SCSI) {
+		log_error("--disk %s: more than %d SCSI targets", word, CONFIG_MAX_SCSI);
+		return -EINVAL;
+	}
+	if (scsi_params_parse(&cfg->scsi[cfg->nr_scsi], word) < 0)
+		return -EINVAL;
+	cfg->nr_scsi++;
+	return 0;
+}
+
 static int run_parse_disk(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
 	char *words;
 
+	if (!strncmp(word, "scsi:", 5))
+		return run_parse_scsi(run, word);
 	if (rootfs_parse_folder(&run->rootfs, word))
 		return 0;
 	words = strdup(word); /* the parameters point into it; lives as long as the process */
@@ -297,7 +313,8 @@ static int run_prepare_rootfs(struct run_options *run)
 	bool wanted = rootfs_is_wanted(&run->rootfs);
 	int ret;
 
-	if (!cfg->kernel || cfg->initrd || cfg->nodefaults || (cfg->nr_disks && !wanted)) {
+	if (!cfg->kernel || cfg->initrd || cfg->nodefaults ||
+	    ((cfg->nr_disks || cfg->nr_scsi) && !wanted)) {
 		if (!wanted)
 			return 0;
 		log_error("a folder as the guest's root goes with neither --initrd, --firmware nor "

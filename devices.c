@@ -93,6 +93,16 @@ static int devices_create_disks(struct vm *vm)
 	return ret;
 }
 
+static int devices_create_scsi(struct vm *vm)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < vm->nr_scsi && ret == 0; i++)
+		ret = devices_add_virtio(
+			vm, scsi_create(&vm->mem, &vm->cfg->scsi[i], vm->scsi_fd[i]));
+	return ret;
+}
+
 static int devices_create_nics(struct vm *vm)
 {
 	int ret = 0;
@@ -128,10 +138,15 @@ static int devices_create_balloon(struct vm *vm)
 
 static int devices_create_vsock(struct vm *vm)
 {
-	if (!vm->vsock)
-		return 0;
-	return devices_add_virtio(vm,
-				  vsock_create(&vm->mem, "vsock", vm->cfg->vsock.cid, vm->vsock));
+	uint32_t cid = vm->cfg->vsock.cid;
+
+	if (vm->vsock_fd >= 0)
+		return devices_add_virtio(
+			vm, vsock_vhost_create(&vm->mem, "vsock", cid, vm->vsock_fd));
+	if (vm->vsock_uds)
+		return devices_add_virtio(vm,
+					  vsock_create(&vm->mem, "vsock", cid, vm->vsock_uds));
+	return 0;
 }
 
 static int devices_create_shares(struct vm *vm)
@@ -179,7 +194,7 @@ static int devices_create_input(struct vm *vm)
 }
 
 static int (*const devices_table[])(struct vm *vm) = {
-	devices_create_disks,  devices_create_nics,    devices_create_console, devices_create_rng,
+	devices_create_disks,  devices_create_scsi,    devices_create_nics,    devices_create_console, devices_create_rng,
 	devices_create_balloon, devices_create_vsock,
 	devices_create_shares, devices_create_display, devices_create_input, devices_create_ports,
 };

@@ -548,7 +548,7 @@ static int vm_open_backends(struct vm *vm)
 	return 0;
 }
 
-/* Where connections come in when --vsock does not say. */
+/* Where connections come in when --vsock does not say, and the kernel cannot have them. */
 static struct vsock_uds *vm_open_vsock_beside_control(struct vm *vm)
 {
 	char *dir = instance_run_dir(), *path = NULL;
@@ -567,11 +567,28 @@ static struct vsock_uds *vm_open_vsock_beside_control(struct vm *vm)
 
 static int vm_open_vsock(struct vm *vm)
 {
-	if (!vm->cfg->vsock.cid)
+	const struct vsock_params *params = &vm->cfg->vsock;
+
+	if (!params->cid)
 		return 0;
-	vm->vsock = vm->cfg->vsock.uds ? vsock_uds_open(vm->cfg->vsock.uds)
-				       : vm_open_vsock_beside_control(vm);
-	return vm->vsock ? 0 : -EIO;
+	if (!params->uds) {
+		vm->vsock_fd = vsock_vhost_open(params->cid);
+		if (vm->vsock_fd != -ENOENT)
+			return vm->vsock_fd < 0 ? -EIO : 0;
+	}
+	vm->vsock_uds = params->uds ? vsock_uds_open(params->uds)
+				    : vm_open_vsock_beside_control(vm);
+	return vm->vsock_uds ? 0 : -EIO;
+}
+
+static int vm_open_scsi(struct vm *vm)
+{
+	for (; vm->nr_scsi < vm->cfg->nr_scsi; vm->nr_scsi++) {
+		vm->scsi_fd[vm->nr_scsi] = scsi_open(&vm->cfg->scsi[vm->nr_scsi]);
+		if (vm->scsi_fd[vm->nr_scsi] < 0)
+			return -EIO;
+	}
+	return 0;
 }
 
 static int vm_open_agent(struct vm *vm)
@@ -599,6 +616,7 @@ struct vm *vm_create(const struct vm_config *cfg)
 	*vm = (struct vm){.cfg = cfg,
 			  .kvm_fd = -1,
 			  .vm_fd = -1,
+			  .vsock_fd = -1,
 			  .signal_fd = -1,
 			  .wake_fd = -1,
 			  .start_ns = now_ns()};
@@ -610,8 +628,8 @@ struct vm *vm_create(const struct vm_config *cfg)
 		goto err;
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
-	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_vsock(vm) < 0 ||
-	    vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0)
+	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_scsi(vm) < 0 ||
+	    vm_open_vsock(vm) < 0 || vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0)
 		goto err;
 	if (vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;
@@ -630,21 +648,24 @@ static void vm_close_ttys(struct vm *vm)
 		chardev_destroy(vm->console);
 }
 
+static void vm_close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 static void vm_close_backends(struct vm *vm)
 {
-	vsock_uds_close(vm->vsock);
+	vsock_uds_close(vm->vsock_uds);
+	vm_close_fd(vm->vsock_fd);
+	while (vm->nr_scsi)
+		vm_close_fd(vm->scsi_fd[--vm->nr_scsi]);
 	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
 		net_backend_close(vm->nic[i]);
 	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++) {
 		disk_close(vm->disk[i]);
 		vhost_user_close(vm->disk_backend[i]);
 	}
-}
-
-static void vm_close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 void vm_destroy(struct vm *vm)

@@ -2,10 +2,13 @@
 #include "kvm/vsock.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/vhost.h>
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +18,7 @@
 #include "kvm/options.h"
 #include "kvm/util.h"
 
+#define VSOCK_DEVICE	   "/dev/vhost-vsock"
 #define VSOCK_UDS_BACKLOG  128
 #define VSOCK_UDS_MAX_PORT "_4294967295"
 
@@ -43,6 +47,21 @@ int vsock_params_parse(struct vsock_params *params, char *words)
 		params->uds = val;
 	}
 	return 0;
+}
+
+int vsock_vhost_open(uint32_t cid)
+{
+	int fd = open(VSOCK_DEVICE, O_RDWR | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -ENOENT;
+	if (!ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &(uint64_t){cid}))
+		return fd;
+	ret = -errno;
+	log_error("--vsock %u: %s", cid,
+		  ret == -EADDRINUSE ? "this CID is taken by another VM" : strerror(-ret));
+	close(fd);
+	return ret;
 }
 
 /* suffix: "" or "_PORT". */

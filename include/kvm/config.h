@@ -10,6 +10,7 @@
 #include "kvm/disk.h"
 #include "kvm/display.h"
 #include "kvm/net.h"
+#include "kvm/scsi.h"
 #include "kvm/transport.h"
 #include "kvm/vsock.h"
 
@@ -18,6 +19,7 @@
  * as the process.
  */
 #define CONFIG_MAX_DISKS  64
+#define CONFIG_MAX_SCSI	  8
 #define CONFIG_MAX_NICS	  16
 #define CONFIG_MAX_SHARES 16
 #define CONFIG_NR_TTYS	  4
@@ -53,6 +55,8 @@ struct vm_config {
 	unsigned int nr_disks, nr_nics;
 	struct disk_params disk[CONFIG_MAX_DISKS];
 	struct nic_params nic[CONFIG_MAX_NICS];
+	unsigned int nr_scsi;
+	struct scsi_params scsi[CONFIG_MAX_SCSI];
 	unsigned int nr_shares;
 	struct p9_params share[CONFIG_MAX_SHARES];
 	bool rng, balloon;

@@ -20,6 +20,7 @@ struct net_backend;
 struct p9_params;
 struct chardev;
 struct seat;
+struct scsi_params;
 struct vsock_uds;
 struct vhost_user;
 
@@ -38,6 +39,12 @@ struct virtio_device *console_create(const struct memory *mem, const char *name,
 /* A socket device; the host's end of its connections is `uds` (kvm/vsock.h). */
 struct virtio_device *vsock_create(const struct memory *mem, const char *name, uint32_t cid,
 				   const struct vsock_uds *uds);
+/* The same by the kernel: fd is vsock_vhost_open()'s. */
+struct virtio_device *vsock_vhost_create(const struct memory *mem, const char *name, uint32_t cid,
+					 int fd);
+/* A SCSI host whose disks are a target of the kernel's: fd is scsi_open()'s. params is borrowed. */
+struct virtio_device *scsi_create(const struct memory *mem, const struct scsi_params *params,
+				  int fd);
 struct virtio_device *rng_create(const struct memory *mem, const char *name);
 /* Opens the folder itself; params must live as long as the device. */
 struct virtio_device *p9_create(const struct memory *mem, const struct p9_params *params);

@@ -74,7 +74,11 @@ struct vm {
 	struct vhost_user *disk_backend[CONFIG_MAX_DISKS];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
-	struct vsock_uds *vsock; /* NULL: none */
+	/* --vsock: one of the two, or neither. */
+	struct vsock_uds *vsock_uds;
+	int vsock_fd; /* vhost-vsock; -1: none */
+	unsigned int nr_scsi;
+	int scsi_fd[CONFIG_MAX_SCSI];
 	struct loop_source *signal_source, *wake_source, *stop_timer;
 	int signal_fd, wake_fd;
 	uint64_t start_ns; /* now_ns() at vm_create() */

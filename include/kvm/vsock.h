@@ -23,6 +23,13 @@ struct vsock_params {
  */
 int vsock_params_parse(struct vsock_params *params, char *words);
 
+/*
+ * The kernel's end instead (/dev/vhost-vsock): connections are the host's AF_VSOCK sockets. Returns a
+ * descriptor that has the CID, the caller's; -ENOENT, nothing printed, when this host has no such
+ * device for us; another negative errno after one error line, as when the CID is another VM's.
+ */
+int vsock_vhost_open(uint32_t cid);
+
 struct vsock_uds;
 
 /*

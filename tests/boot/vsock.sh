@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vsock.sh: Linux's vsock over unix sockets.  A few megabytes both ways, to and
-# from the host, several connections at a time, half-closed ones included; ports
-# where nobody listens; the driver unbound and bound again; the guest rebooted.
+# vsock.sh uds|vhost: Linux's vsock over unix sockets, or by the host's kernel.  A
+# few megabytes both ways, to and from the host, several connections at a time,
+# half-closed ones included; ports where nobody listens; the driver unbound and
+# bound again; the guest rebooted.
 . "$TESTS/boot/lib.sh"
+kind=$1
 
 size=3000000
 socket=$WORK/v
@@ -10,18 +12,49 @@ head -c $size /dev/urandom >"$WORK/data"
 sum=$(sha256sum <"$WORK/data")
 INITRD_CLOUD=$(initrd_with cloud "$O/tests/boot/vsock-tool")
 
+# to_host PORT, to_guest PORT: socat's words for where the guest's connections
+# arrive, and where those to it go.  greet and answer: what comes before the data.
+case $kind in
+uds)
+	option=3,uds=$socket
+	to_host() { echo "UNIX-LISTEN:${socket}_$1,fork"; }
+	to_guest() { echo "UNIX-CONNECT:$socket"; }
+	greet() { echo "CONNECT $1"; }
+	answer() {
+		local line
+		IFS= read -r line
+		[[ $line =~ ^OK\ [0-9]+$ ]] || fail "the guest's answer: $line"
+		cat
+	}
+	;;
+vhost)
+	if [ ! -e /dev/vhost-vsock ]; then
+		step "without /dev/vhost-vsock the socket is beside the control socket"
+		vm_start plain cloud 'sleep 100' --vsock 4 -n none
+		wait_line plain '^Info: vsock: .*plain.vsock'
+		[ -S "$LKVM_RUN_DIR/plain.vsock" ] || fail "no socket"
+		succeeds "$LKVM" stop --force plain
+		wait_exit plain 0 60
+		nothing_left plain
+		modprobe vhost_vsock 2>/dev/null || true
+	fi
+	[ -c /dev/vhost-vsock ] || skip "no /dev/vhost-vsock"
+	option=$((RANDOM + 1000))
+	to_host() { echo "VSOCK-LISTEN:$1,fork"; }
+	to_guest() { echo "VSOCK-CONNECT:$option:$1"; }
+	greet() { :; }
+	answer() { cat; }
+	;;
+esac
+
 # The guest asks here which life this is, and takes and gives data.
 echo 1 >"$WORK/life"
-socat -U "UNIX-LISTEN:${socket}_7000,fork" "OPEN:$WORK/life,rdonly" &
-socat -t 60 "UNIX-LISTEN:${socket}_7001,fork" "SYSTEM:sha256sum" &
-socat -U "UNIX-LISTEN:${socket}_7002,fork" "OPEN:$WORK/data,rdonly" &
+socat -U "$(to_host 7000)" "OPEN:$WORK/life,rdonly" &
+socat -t 60 "$(to_host 7001)" "SYSTEM:sha256sum" &
+socat -U "$(to_host 7002)" "OPEN:$WORK/data,rdonly" &
 
-# to_guest PORT N: stdin goes there; prints what comes back, without the greeting.
-to_guest() {
-	{ echo "CONNECT $1"; cat; } | timeout 200 socat -t 60 - "UNIX-CONNECT:$socket" >"$WORK/back.$2"
-	head -n 1 "$WORK/back.$2" | grep -Eq '^OK [0-9]+$'
-	tail -n +2 "$WORK/back.$2"
-}
+# talk PORT: stdin goes to the guest; prints what comes back.
+talk() { { greet "$1"; cat; } | timeout 200 socat -t 60 - "$(to_guest "$1")" | answer; }
 
 vm_start vsock cloud '
 need vsock
@@ -54,7 +87,7 @@ serve again
 vsock-tool echo 5001 1 held &
 vsock-tool echo 5002 1 reboot
 reboot -f
-' --vsock "3,uds=$socket" -n none
+' --vsock "$option" -n none
 
 check() {
 	wait_line vsock "^$1 REFUSED"
@@ -66,7 +99,7 @@ check() {
 	step "$1: data went to the host and to the guest"
 	wait_line vsock "^$1 listens"
 	for i in 1 2 3 4; do
-		to_guest 5000 $i <"$WORK/data" | sha256sum >"$WORK/echo.$i" &
+		talk 5000 <"$WORK/data" | sha256sum >"$WORK/echo.$i" &
 		jobs[i]=$!
 	done
 	for i in 1 2 3 4; do
@@ -86,26 +119,19 @@ mkfifo "$WORK/hold"
 exec 8<>"$WORK/hold"
 wait_line vsock '^held listens'
 wait_line vsock '^reboot listens'
-timeout 300 socat - "UNIX-CONNECT:$socket" <&8 >"$WORK/held" &
+timeout 300 socat - "$(to_guest 5001)" <&8 >"$WORK/held" &
 held=$!
-printf 'CONNECT 5001\nstill here\n' >&8
+{ greet 5001; echo "still here"; } >&8
 until grep -q 'still here' "$WORK/held"; do
 	kill -0 $held || fail "no connection to the guest"
 	sleep 0.2
 done
-to_guest 5002 0 </dev/null
-wait $held || fail "the connection did not end with the guest: $?"
+talk 5002 </dev/null
 check second
+# With the kernel's the host finds out when it sends.
+echo "and now?" >&8
+wait $held || [ $? = 1 ] || fail "the connection did not end with the guest"
 wait_exit vsock 0
 no_complaints vsock
 [ ! -e "$socket" ] || fail "$socket is still there"
 
-step "without uds= it is beside the control socket"
-vm_start plain cloud 'sleep 100' --vsock 4 -n none
-until [ -S "$LKVM_RUN_DIR/plain.vsock" ]; do
-	[ $SECONDS -lt $((LIMIT + 100)) ] && vm_alive plain || fail "no socket"
-	sleep 0.2
-done
-succeeds "$LKVM" stop --force plain
-wait_exit plain 0 5
-nothing_left plain
