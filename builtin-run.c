@@ -267,6 +267,30 @@ static int run_parse_vidmode(const struct option_spec *opt, const char *word)
 	return 0;
 }
 
+static int run_parse_port(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct vm_config *cfg = &run->cfg;
+	char *words = strdup(word); /* the port points into it; lives as long as the process */
+
+	if (!words)
+		return -ENOMEM;
+	if (cfg->nr_ports == CONFIG_MAX_PORTS) {
+		log_error("--port %s: more than %d ports", word, CONFIG_MAX_PORTS);
+		return -EINVAL;
+	}
+	if (port_option_parse(&cfg->port[cfg->nr_ports], words) < 0)
+		return -EINVAL;
+	for (unsigned int i = 0; i < cfg->nr_ports; i++) {
+		if (!strcmp(cfg->port[i].name, cfg->port[cfg->nr_ports].name)) {
+			log_error("--port %s: there is one of that name already", word);
+			return -EINVAL;
+		}
+	}
+	cfg->nr_ports++;
+	return 0;
+}
+
 static int run_parse_tty(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
@@ -448,6 +472,8 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		 run_parse_console},
 		{OPTION_CALL, 0, "tty", run, "N", "put serial port N (0-3) on a new pty",
 		 run_parse_tty},
+		{OPTION_CALL, 0, "port", run, "NAME,WHERE[,console]",
+		 "a port to pty, file=PATH, unix=PATH, tty=PATH (docs/console.md)", run_parse_port},
 		{OPTION_FLAG, 0, "detach", &cfg->detach, 0,
 		 "return once the VM runs; see `lkvm console`", 0},
 		{OPTION_STRING, 0, "log", &cfg->log_file, "FILE",

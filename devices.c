@@ -160,9 +160,14 @@ static int devices_create_shares(struct vm *vm)
 
 static int devices_create_ports(struct vm *vm)
 {
-	if (!vm->agent)
-		return 0;
-	return devices_add_virtio(vm, multiport_create(&vm->mem, "ports", agent_ports(vm->agent)));
+	int ret = 0;
+
+	if (vm->ports.nr)
+		ret = devices_add_virtio(vm, multiport_create(&vm->mem, "ports", &vm->ports));
+	if (ret == 0 && vm->agent)
+		ret = devices_add_virtio(
+			vm, multiport_create(&vm->mem, "agent", agent_ports(vm->agent)));
+	return ret;
 }
 
 static void devices_destroy_vesa(void *dev)

@@ -319,7 +319,9 @@ static void vm_signal(void *arg, uint32_t events)
 	(void)events;
 	if (read(vm->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (!vm->agent)
+	if (info.ssi_signo == SIGWINCH)
+		chardev_resized(vm->console);
+	else if (!vm->agent)
 		vm_asked_to_end(vm);
 	else if (!agent_signal(vm->agent, (int)info.ssi_signo))
 		vm_request_stop(vm);
@@ -435,6 +437,7 @@ static int vm_init_events(struct vm *vm)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, &mask, NULL);
 
 	vm->loop = loop_create();
@@ -591,6 +594,32 @@ static int vm_open_scsi(struct vm *vm)
 	return 0;
 }
 
+static int vm_open_ports(struct vm *vm)
+{
+	static const enum port_kind kinds[] = {
+		[PORT_TO_PTY] = PORT_PTY,
+		[PORT_TO_FILE] = PORT_FILES,
+		[PORT_TO_UNIX] = PORT_LISTENER,
+		[PORT_TO_TTY] = PORT_FILES,
+	};
+
+	for (unsigned int i = 0; i < vm->cfg->nr_ports; i++) {
+		const struct port_option *option = &vm->cfg->port[i];
+
+		vm->port[i] = port_open(option);
+		if (!vm->port[i])
+			return -EIO;
+		vm->ports.port[vm->ports.nr++] = (struct port_params){
+			.name = option->name,
+			.in_fd = port_in_fd(vm->port[i]),
+			.out_fd = port_out_fd(vm->port[i]),
+			.kind = kinds[option->to],
+			.console = option->console,
+		};
+	}
+	return 0;
+}
+
 static int vm_open_agent(struct vm *vm)
 {
 	if (!vm->cfg->rootfs)
@@ -629,7 +658,8 @@ struct vm *vm_create(const struct vm_config *cfg)
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
 	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_scsi(vm) < 0 ||
-	    vm_open_vsock(vm) < 0 || vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0)
+	    vm_open_vsock(vm) < 0 || vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0 ||
+	    vm_open_ports(vm) < 0)
 		goto err;
 	if (vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;
@@ -656,6 +686,8 @@ static void vm_close_fd(int fd)
 
 static void vm_close_backends(struct vm *vm)
 {
+	for (unsigned int i = 0; i < CONFIG_MAX_PORTS; i++)
+		port_close(vm->port[i]);
 	vsock_uds_close(vm->vsock_uds);
 	vm_close_fd(vm->vsock_fd);
 	while (vm->nr_scsi)

@@ -297,7 +297,10 @@ static void serial_room(void *arg)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static const struct chardev_front serial_front = {serial_input, serial_room};
+static const struct chardev_front serial_front = {
+	.input = serial_input,
+	.room = serial_room,
+};
 
 void serial_sysrq(struct serial *s, char key)
 {

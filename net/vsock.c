@@ -5,26 +5,25 @@
 #include <fcntl.h>
 #include <linux/vhost.h>
 #include <linux/vm_sockets.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "kvm/log.h"
 #include "kvm/options.h"
+#include "kvm/unix.h"
 #include "kvm/util.h"
 
 #define VSOCK_DEVICE	   "/dev/vhost-vsock"
-#define VSOCK_UDS_BACKLOG  128
-#define VSOCK_UDS_MAX_PORT "_4294967295"
+#define VSOCK_UDS_MAX_PATH (sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("_4294967295") + 1)
 
 struct vsock_uds {
 	int fd;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* absolute */
+	char *path; /* absolute */
 };
 
 int vsock_params_parse(struct vsock_params *params, char *words)
@@ -64,92 +63,25 @@ int vsock_vhost_open(uint32_t cid)
 	return ret;
 }
 
-/* suffix: "" or "_PORT". */
-static struct sockaddr_un vsock_uds_address(const char *path, const char *suffix)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s", path, suffix);
-	return addr;
-}
-
-static int vsock_uds_connect(const char *path, const char *suffix)
-{
-	struct sockaddr_un addr = vsock_uds_address(path, suffix);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fd;
-	ret = -errno;
-	close(fd);
-	return ret;
-}
-
-/* Absolute, because a VM that detaches changes its working directory. */
-static int vsock_uds_set_path(struct vsock_uds *uds, const char *path)
-{
-	size_t room = sizeof(uds->path) - strlen(VSOCK_UDS_MAX_PORT);
-	char *cwd = *path == '/' ? strdup("") : getcwd(NULL, 0);
-	size_t len;
-
-	if (!cwd)
-		return -errno;
-	len = snprintf(uds->path, room, "%s%s%s", cwd, *path == '/' ? "" : "/", path);
-	free(cwd);
-	return len < room ? 0 : -ENAMETOOLONG;
-}
-
-/* What a VM that was killed has left there answers nobody. */
-static void vsock_uds_remove_stale(const char *path)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
-		return;
-	fd = vsock_uds_connect(path, "");
-	if (fd == -ECONNREFUSED)
-		unlink(path);
-	else if (fd >= 0)
-		close(fd);
-}
-
-static int vsock_uds_listen(struct vsock_uds *uds)
-{
-	struct sockaddr_un addr = vsock_uds_address(uds->path, "");
-
-	uds->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (uds->fd < 0)
-		return -errno;
-	vsock_uds_remove_stale(uds->path);
-	if (!bind(uds->fd, (struct sockaddr *)&addr, sizeof(addr)) &&
-	    !listen(uds->fd, VSOCK_UDS_BACKLOG))
-		return 0;
-	return -errno;
-}
-
 struct vsock_uds *vsock_uds_open(const char *path)
 {
 	struct vsock_uds *uds = calloc(1, sizeof(*uds));
-	int ret;
+	int ret = -ENOMEM;
 
-	if (!uds) {
-		log_error("vsock: out of memory");
-		return NULL;
+	if (uds)
+		uds->path = unix_absolute(path);
+	if (uds && uds->path) {
+		/* Room for the longest port. */
+		bool fits = strlen(uds->path) < VSOCK_UDS_MAX_PATH;
+
+		uds->fd = ret = fits ? unix_listen(uds->path) : -ENAMETOOLONG;
 	}
-	uds->fd = -1;
-	ret = vsock_uds_set_path(uds, path);
-	if (!ret)
-		ret = vsock_uds_listen(uds);
-	if (!ret)
+	if (ret >= 0)
 		return uds;
 	log_error("vsock: socket %s: %s", path,
 		  ret == -ENAMETOOLONG ? "its path is too long" : strerror(-ret));
-	if (uds->fd >= 0)
-		close(uds->fd);
+	if (uds)
+		free(uds->path);
 	free(uds);
 	return NULL;
 }
@@ -160,6 +92,7 @@ void vsock_uds_close(struct vsock_uds *uds)
 		return;
 	unlink(uds->path);
 	close(uds->fd);
+	free(uds->path);
 	free(uds);
 }
 
@@ -177,8 +110,9 @@ int vsock_uds_accept(const struct vsock_uds *uds)
 
 int vsock_uds_dial(const struct vsock_uds *uds, uint32_t port)
 {
-	char suffix[sizeof(VSOCK_UDS_MAX_PORT)];
+	char *path = xasprintf("%s_%u", uds->path, port);
+	int fd = path ? unix_connect(path) : -ENOMEM;
 
-	snprintf(suffix, sizeof(suffix), "_%u", port);
-	return vsock_uds_connect(uds->path, suffix);
+	free(path);
+	return fd;
 }

@@ -109,4 +109,10 @@ void chardev_end_close_input(struct chardev_end *end);
 void chardev_end_close_output(struct chardev_end *end);
 void chardev_kick(struct chardev *chr);
 
+/*
+ * A new pty's master, non-blocking, with the slave raw and hung up; the slave's path goes to `path`.
+ * A negative errno, nothing printed.
+ */
+int pty_open_master(char *path, size_t size);
+
 #endif

@@ -562,6 +562,12 @@ bool chardev_winsize(struct chardev *chr, uint16_t *cols, uint16_t *rows)
 	return false;
 }
 
+void chardev_resized(struct chardev *chr)
+{
+	if (chr->front && chr->front->resized)
+		chr->front->resized(chr->front_arg);
+}
+
 /* The guest's last words, unless the reader takes nothing for a while. */
 static void chardev_end_flush(struct chardev_end *end)
 {

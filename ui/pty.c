@@ -65,8 +65,7 @@ static const struct chardev_end_ops pty_ops = {
 	.output_failed = pty_output_failed,
 };
 
-/* A new master, non-blocking, with the slave raw and hung up. Its path goes to `path`. */
-static int pty_open_master(char *path, size_t size)
+int pty_open_master(char *path, size_t size)
 {
 	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), slave;
 	struct termios tio;

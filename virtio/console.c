@@ -30,8 +30,8 @@
 
 struct console {
 	struct chardev *chr;
-	bool have_size;
-	uint16_t cols, rows;
+	bool have_size;	  /* constant */
+	atomic_uint size; /* columns, and rows << 16: written on the main loop */
 	int wake_fd;
 
 	pthread_mutex_t lock; /* protects input and what is said of it; a leaf lock */
@@ -39,10 +39,12 @@ struct console {
 	size_t input_start, input_len;
 	bool input_refused; /* the chardev has more */
 
+	struct virtio_device *_Atomic vdev; /* NULL before the first driver */
+
 	/* Worker only. */
-	struct virtio_device *vdev;
 	struct loop_source *wake;
 	struct virtq_chain *rx, *tx;
+	bool size_told;	      /* to the driver that is there */
 	bool tx_pending;      /* tx is popped and not yet sent in full */
 	unsigned int tx_next; /* its first buffer that is not */
 };
@@ -79,9 +81,30 @@ static void console_room(void *arg)
 	console_wake(arg);
 }
 
+static bool console_look_at_size(struct console *con)
+{
+	uint16_t cols, rows;
+	bool known = chardev_winsize(con->chr, &cols, &rows);
+
+	if (known)
+		atomic_store(&con->size, cols | (unsigned int)rows << 16);
+	return known;
+}
+
+/* Without F_SIZE there is nobody to tell. */
+static void console_resized(void *arg)
+{
+	struct console *con = arg;
+	struct virtio_device *vdev = atomic_load(&con->vdev);
+
+	if (con->have_size && console_look_at_size(con) && vdev)
+		virtio_config_changed(vdev);
+}
+
 static const struct chardev_front console_front = {
 	.input = console_input,
 	.room = console_room,
+	.resized = console_resized,
 };
 
 /* --- on the worker --- */
@@ -161,6 +184,17 @@ static bool console_send(struct console *con, struct virtq *vq)
 	return true;
 }
 
+/*
+ * Linux looks at the size only when it is told that it has changed, and does not listen before its
+ * console is there: with its first output.
+ */
+static void console_tell_size(struct console *con)
+{
+	if (con->have_size && !con->size_told)
+		virtio_config_changed(con->vdev);
+	con->size_told = true;
+}
+
 static void console_transmit(struct console *con)
 {
 	struct virtq *vq = virtio_queue(con->vdev, CONSOLE_TX);
@@ -173,6 +207,7 @@ static void console_transmit(struct console *con)
 		virtq_disable_kicks(vq);
 		while (left && (got = virtq_pop(vq, con->tx)) > 0) {
 			left--;
+			console_tell_size(con);
 			con->tx_pending = true;
 			con->tx_next = 0;
 			if (!console_send(con, vq))
@@ -231,7 +266,7 @@ static void console_stop(void *dev)
 
 	loop_remove(con->wake);
 	con->wake = NULL;
-	con->tx_pending = false;
+	con->size_told = con->tx_pending = false;
 }
 
 /* --- any thread --- */
@@ -246,9 +281,10 @@ static uint64_t console_features(void *dev)
 static void console_config_read(void *dev, uint32_t off, void *buf, uint32_t len)
 {
 	struct console *con = dev;
+	unsigned int size = atomic_load(&con->size);
 	const struct virtio_console_config cfg = {
-		.cols = htole16(con->cols),
-		.rows = htole16(con->rows),
+		.cols = htole16(size & 0xffff),
+		.rows = htole16(size >> 16),
 	};
 
 	memcpy(buf, (const uint8_t *)&cfg + off, len);
@@ -294,7 +330,7 @@ struct virtio_device *console_create(const struct memory *mem, const char *name,
 	con->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	con->rx = virtq_chain_create();
 	con->tx = virtq_chain_create();
-	con->have_size = chardev_winsize(chr, &con->cols, &con->rows);
+	con->have_size = console_look_at_size(con);
 	pthread_mutex_init(&con->lock, NULL);
 	if (con->wake_fd < 0 || !con->rx || !con->tx) {
 		log_error("%s: out of memory or file descriptors", name);

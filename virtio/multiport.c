@@ -11,9 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_console.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "kvm/log.h"
 #include "kvm/loop.h"
@@ -26,6 +30,8 @@
 #define MULTIPORT_QUEUE_SIZE 128
 #define PORT_OUT_IDLE	     EPOLLERR /* a reader that goes is told to the guest at once */
 #define MULTIPORT_BATCH	     64	      /* chains before other sources get a turn */
+#define PORT_LOOK_NS	     UINT64_C(250000000) /* at ptys, of which nothing else tells */
+#define PORT_SIZE_NS	     UINT64_C(500000000) /* and at the size of terminals that are not ours */
 
 struct port {
 	struct multiport *ports;
@@ -34,11 +40,16 @@ struct port {
 	/* NULL: closed, or a file that epoll refuses because it is always ready. */
 	struct loop_source *in_src, *out_src;
 
+	bool ready;	 /* the driver knows it */
 	bool guest_open; /* the driver throws away what comes before */
 	bool host_open;	 /* what the driver was last told, or is about to be */
 	bool closing;	 /* the guest has closed it, but its output is still going out */
 	/* Control messages that are due. States rather than a queue, so there is no end of room. */
-	bool tell_added, tell_name, tell_open;
+	bool tell_added, tell_console, tell_name, tell_open, tell_size;
+
+	/* PORT_LISTENER: the listener; PORT_PTY: a timer. What waits for somebody at the other end. */
+	struct loop_source *wait_src;
+	uint16_t rows, cols; /* of the terminal, as the driver was last told */
 
 	struct virtq_chain *tx;
 	bool tx_pending;      /* tx is popped and not yet sent in full */
@@ -48,8 +59,9 @@ struct port {
 struct multiport {
 	const struct multiport_params *params;
 	struct virtio_device *vdev;
-	struct virtq_chain *message; /* from the driver */
-	struct virtq_chain *chain;   /* used and given back at once */
+	struct virtq_chain *message;	/* from the driver */
+	struct virtq_chain *chain;	/* used and given back at once */
+	struct loop_source *size_timer; /* NULL: there is no terminal */
 	struct port port[MULTIPORT_MAX];
 };
 
@@ -62,7 +74,7 @@ static unsigned int port_rx_queue(const struct port *port)
 
 /* Sends one; false when the driver has no buffer for it (yet). */
 static bool multiport_tell(struct multiport *ports, struct virtq *vq, const struct port *port,
-			   uint16_t event, uint16_t value, const char *text)
+			   uint16_t event, uint16_t value, const void *more, size_t more_len)
 {
 	const struct virtio_console_control msg = {
 		.id = htole32(port->nr), .event = htole16(event), .value = htole16(value)};
@@ -74,7 +86,7 @@ static bool multiport_tell(struct multiport *ports, struct virtq *vq, const stru
 	if (got <= 0)
 		return false;
 	len = virtq_chain_write(ports->chain, 0, &msg, sizeof(msg));
-	len += virtq_chain_write(ports->chain, sizeof(msg), text, strlen(text));
+	len += virtq_chain_write(ports->chain, sizeof(msg), more, more_len);
 	virtq_push(vq, ports->chain, len);
 	return true;
 }
@@ -83,19 +95,39 @@ static bool multiport_tell(struct multiport *ports, struct virtq *vq, const stru
 static bool multiport_tell_port(struct multiport *ports, struct virtq *vq, struct port *port)
 {
 	const char *name = ports->params->port[port->nr].name;
+	/*
+	 * §5.3.6.2 has the columns first. Linux has always read the rows first, and so do those who talk
+	 * to it; its one release that did otherwise was taken back.
+	 */
+	const uint16_t size[] = {htole16(port->rows), htole16(port->cols)};
 
 	if (port->tell_added) {
-		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_ADD, 1, ""))
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0))
 			return false;
 		port->tell_added = false;
 	}
+	/* The rest would be dropped by a driver that is not ready for it. */
+	if (!port->ready)
+		return true;
+	if (port->tell_console) {
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_CONSOLE_PORT, 1, NULL, 0))
+			return false;
+		port->tell_console = false;
+	}
+	if (port->tell_size) {
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_RESIZE, 0, size, sizeof(size)))
+			return false;
+		port->tell_size = false;
+	}
 	if (port->tell_name) {
-		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_NAME, 1, name))
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_NAME, 1, name,
+				    strlen(name)))
 			return false;
 		port->tell_name = false;
 	}
 	if (port->tell_open) {
-		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_OPEN, port->host_open, ""))
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_OPEN, port->host_open,
+				    NULL, 0))
 			return false;
 		port->tell_open = false;
 	}
@@ -128,12 +160,37 @@ static void port_close_out(struct port *port)
 	stream_close(&port->out);
 }
 
+static const struct port_params *port_params(const struct port *port)
+{
+	return &port->ports->params->port[port->nr];
+}
+
+static void port_wait(struct port *port)
+{
+	if (port_params(port)->kind == PORT_LISTENER)
+		loop_modify(port->wait_src, EPOLLIN);
+	else
+		loop_arm_timer(port->wait_src, PORT_LOOK_NS);
+}
+
 /* To the guest's reader this is the end of the file, to its writer a broken pipe. */
 static void port_hang_up(struct port *port)
 {
 	port->host_open = false;
 	port->tell_open = true;
+	if (port->wait_src) {
+		port_close_in(port);
+		port_close_out(port);
+		port_wait(port);
+	}
 	multiport_tell_all(port->ports);
+}
+
+static bool port_is_gone(const struct port *port)
+{
+	struct pollfd p = {.fd = port->out.fd};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 /* What stopped a queue: the batch is full, no chain is there, or the file (or the ring) says no. */
@@ -162,7 +219,9 @@ static enum port_stop port_receive_one(struct port *port, struct virtq *vq)
 		return PORT_WAITS;
 	}
 	port_close_in(port);
-	port_hang_up(port);
+	/* A client that only sends no more is told of later, by the watch on its other direction. */
+	if (n < 0 || !port->wait_src || port_is_gone(port))
+		port_hang_up(port);
 	return PORT_WAITS;
 }
 
@@ -205,8 +264,7 @@ static bool port_send(struct port *port)
 		}
 		if (n < 0) {
 			if (n != -EPIPE)
-				log_error("%s: %s", port->ports->params->port[port->nr].name,
-					  strerror(-n));
+				log_error("%s: %s", port_params(port)->name, strerror(-n));
 			port_close_out(port);
 			port_hang_up(port);
 			break;
@@ -262,7 +320,8 @@ static void port_transmit(struct port *port)
 		virtio_device_kick(vdev, q);
 	if (stop == PORT_NO_CHAIN && port->closing) {
 		port->closing = false;
-		params->closed(params->arg, port->nr);
+		if (params->closed)
+			params->closed(params->arg, port->nr);
 	}
 }
 
@@ -294,6 +353,9 @@ static void multiport_port_message(struct port *port, uint16_t event, uint16_t v
 {
 	switch (event) {
 	case VIRTIO_CONSOLE_PORT_READY:
+		port->ready = value;
+		port->tell_console = value && port_params(port)->console;
+		port->tell_size = port->tell_console && port->rows;
 		port->tell_name = value;
 		port->tell_open = value;
 		break;
@@ -354,20 +416,125 @@ static int port_watch(struct port *port, const struct stream *stream, uint32_t e
 	return *src || errno == EPERM ? 0 : -errno;
 }
 
+/* Somebody is at the other end: its descriptors are a copy of `fd`. */
+static void port_connect(struct port *port, int fd, enum stream_kind kind)
+{
+	port->in = (struct stream){fcntl(fd, F_DUPFD_CLOEXEC, 3), kind, false};
+	port->out = (struct stream){fcntl(fd, F_DUPFD_CLOEXEC, 3), kind, false};
+	if (port->in.fd < 0 || port->out.fd < 0 ||
+	    port_watch(port, &port->in, 0, port_in_event, &port->in_src) ||
+	    port_watch(port, &port->out, PORT_OUT_IDLE, port_out_event, &port->out_src)) {
+		log_error("%s: %m", port_params(port)->name);
+		port_hang_up(port);
+		return;
+	}
+	port->host_open = true;
+	port->tell_open = true;
+	multiport_tell_all(port->ports);
+	port_receive(port);
+}
+
+static void port_accept(void *arg, uint32_t events)
+{
+	struct port *port = arg;
+	int fd = accept4(port_params(port)->in_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	loop_modify(port->wait_src, 0);
+	port_connect(port, fd, STREAM_SOCKET);
+	close(fd);
+}
+
+/* While nobody has the slave open, the master reports a hang-up. */
+static void port_look(void *arg, uint32_t events)
+{
+	struct port *port = arg;
+	struct pollfd p = {.fd = port_params(port)->in_fd};
+
+	(void)events;
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+		port_wait(port);
+	else
+		port_connect(port, p.fd, STREAM_OWN);
+}
+
+/* Whether it has another size than the driver was told. */
+static bool port_look_at_size(struct port *port)
+{
+	struct winsize ws;
+
+	if (!port_params(port)->console || port_params(port)->kind == PORT_LISTENER ||
+	    ioctl(port_params(port)->in_fd, TIOCGWINSZ, &ws) || !ws.ws_row || !ws.ws_col ||
+	    (ws.ws_row == port->rows && ws.ws_col == port->cols))
+		return false;
+	port->rows = ws.ws_row;
+	port->cols = ws.ws_col;
+	return true;
+}
+
+static void multiport_look_at_sizes(void *arg, uint32_t events)
+{
+	struct multiport *ports = arg;
+
+	(void)events;
+	for (unsigned int i = 0; i < ports->params->nr; i++)
+		if (port_look_at_size(&ports->port[i]))
+			ports->port[i].tell_size = true;
+	multiport_tell_all(ports);
+	loop_arm_timer(ports->size_timer, PORT_SIZE_NS);
+}
+
+static int port_start(struct port *port)
+{
+	struct loop *loop = virtio_loop(port->ports->vdev);
+	const struct port_params *params = port_params(port);
+	int ret;
+
+	if (params->kind == PORT_FILES) {
+		port->host_open = true;
+		ret = port_watch(port, &port->in, 0, port_in_event, &port->in_src);
+		return ret ? ret
+			   : port_watch(port, &port->out, PORT_OUT_IDLE, port_out_event,
+					&port->out_src);
+	}
+	port->host_open = false;
+	if (params->kind == PORT_LISTENER)
+		port->wait_src = loop_add(loop, params->in_fd, 0, port_accept, port);
+	else
+		port->wait_src = loop_add_timer(loop, port_look, port);
+	if (!port->wait_src)
+		return -errno;
+	port_wait(port);
+	return 0;
+}
+
+/* The first of the consoles that have one, or NULL. */
+static const struct port_params *multiport_terminal(const struct multiport *ports)
+{
+	for (unsigned int i = 0; i < ports->params->nr; i++)
+		if (ports->params->port[i].console && isatty(ports->params->port[i].in_fd))
+			return &ports->params->port[i];
+	return NULL;
+}
+
 static int multiport_start(void *dev, struct virtio_device *vdev)
 {
 	struct multiport *ports = dev;
 	int ret = 0;
 
 	ports->vdev = vdev;
-	for (unsigned int i = 0; i < ports->params->nr && ret == 0; i++) {
-		struct port *port = &ports->port[i];
-
-		port->host_open = true;
-		ret = port_watch(port, &port->in, 0, port_in_event, &port->in_src);
-		if (ret == 0)
-			ret = port_watch(port, &port->out, PORT_OUT_IDLE, port_out_event,
-					 &port->out_src);
+	for (unsigned int i = 0; i < ports->params->nr && ret == 0; i++)
+		ret = port_start(&ports->port[i]);
+	if (ret == 0 && multiport_terminal(ports)) {
+		ports->size_timer =
+			loop_add_timer(virtio_loop(vdev), multiport_look_at_sizes, ports);
+		if (!ports->size_timer)
+			return -errno;
+		for (unsigned int i = 0; i < ports->params->nr; i++)
+			port_look_at_size(&ports->port[i]);
+		loop_arm_timer(ports->size_timer, PORT_SIZE_NS);
 	}
 	return ret;
 }
@@ -379,12 +546,20 @@ static void multiport_stop(void *dev)
 	for (unsigned int i = 0; i < ports->params->nr; i++) {
 		struct port *port = &ports->port[i];
 
+		if (port->wait_src) {
+			port_close_in(port);
+			port_close_out(port);
+		}
 		loop_remove(port->in_src);
 		loop_remove(port->out_src);
-		port->in_src = port->out_src = NULL;
-		port->guest_open = port->closing = port->tx_pending = false;
-		port->tell_added = port->tell_name = port->tell_open = false;
+		loop_remove(port->wait_src);
+		port->in_src = port->out_src = port->wait_src = NULL;
+		port->ready = port->guest_open = port->closing = port->tx_pending = false;
+		port->tell_added = port->tell_console = port->tell_name = false;
+		port->tell_open = port->tell_size = false;
 	}
+	loop_remove(ports->size_timer);
+	ports->size_timer = NULL;
 }
 
 static void multiport_queue_stop(void *dev, unsigned int q)
@@ -395,17 +570,25 @@ static void multiport_queue_stop(void *dev, unsigned int q)
 		ports->port[q < 2 ? 0 : q / 2 - 1].tx_pending = false;
 }
 
+/* Linux takes RESIZE messages only from a device with F_SIZE, too. */
 static uint64_t multiport_features(void *dev)
 {
-	(void)dev;
-	return 1ULL << VIRTIO_CONSOLE_F_MULTIPORT;
+	uint64_t size = multiport_terminal(dev) ? 1ULL << VIRTIO_CONSOLE_F_SIZE : 0;
+
+	return 1ULL << VIRTIO_CONSOLE_F_MULTIPORT | size;
 }
 
 static void multiport_config_read(void *dev, uint32_t off, void *buf, uint32_t len)
 {
 	struct multiport *ports = dev;
-	const struct virtio_console_config cfg = {.max_nr_ports = htole32(ports->params->nr)};
+	const struct port_params *terminal = multiport_terminal(ports);
+	struct virtio_console_config cfg = {.max_nr_ports = htole32(ports->params->nr)};
+	struct winsize ws;
 
+	if (terminal && !ioctl(terminal->in_fd, TIOCGWINSZ, &ws)) {
+		cfg.cols = htole16(ws.ws_col);
+		cfg.rows = htole16(ws.ws_row);
+	}
 	memcpy(buf, (const uint8_t *)&cfg + off, len);
 }
 
@@ -447,6 +630,8 @@ static int multiport_open_port(struct multiport *ports, unsigned int nr)
 	port->tx = virtq_chain_create();
 	if (!port->tx)
 		ret = -ENOMEM;
+	if (ret == 0 && params->kind != PORT_FILES)
+		return 0;
 	if (ret == 0 && params->in_fd >= 0)
 		ret = stream_open(&port->in, params->in_fd, O_RDONLY);
 	if (ret == 0 && params->out_fd >= 0)

@@ -25,6 +25,7 @@ struct chardev;
 struct chardev_front {
 	size_t (*input)(void *arg, const uint8_t *buf, size_t len); /* main loop */
 	void (*room)(void *arg); /* main loop; output can go on. May be NULL */
+	void (*resized)(void *arg); /* main loop; see chardev_winsize(). May be NULL */
 };
 
 void chardev_set_front(struct chardev *chr, const struct chardev_front *front, void *arg);
@@ -36,6 +37,9 @@ size_t chardev_backlog(struct chardev *chr, void *buf, size_t len);
 
 /* The size of the terminal outside, if there is one that knows. Main loop. */
 bool chardev_winsize(struct chardev *chr, uint16_t *cols, uint16_t *rows);
+
+/* The terminal outside may have another size now (SIGWINCH): tells the front. Main loop. */
+void chardev_resized(struct chardev *chr);
 
 /*
  * The terminal or whatever stdin and stdout are. A terminal is put into raw mode (restored by

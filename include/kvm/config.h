@@ -10,6 +10,7 @@
 #include "kvm/disk.h"
 #include "kvm/display.h"
 #include "kvm/net.h"
+#include "kvm/port.h"
 #include "kvm/scsi.h"
 #include "kvm/transport.h"
 #include "kvm/vsock.h"
@@ -22,6 +23,7 @@
 #define CONFIG_MAX_SCSI	  8
 #define CONFIG_MAX_NICS	  16
 #define CONFIG_MAX_SHARES 16
+#define CONFIG_MAX_PORTS  16
 #define CONFIG_NR_TTYS	  4
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
@@ -61,6 +63,8 @@ struct vm_config {
 	struct p9_params share[CONFIG_MAX_SHARES];
 	bool rng, balloon;
 	struct vsock_params vsock;
+	unsigned int nr_ports;
+	struct port_option port[CONFIG_MAX_PORTS];
 	struct display_params display;
 
 	bool debug_mmio, debug_ioport, debug_single_step;

@@ -2,6 +2,8 @@
 #ifndef LKVM_MULTIPORT_H
 #define LKVM_MULTIPORT_H
 
+#include <stdbool.h>
+
 struct memory;
 struct virtio_device;
 
@@ -15,15 +17,30 @@ struct virtio_device;
  */
 #define MULTIPORT_MAX 16
 
+enum port_kind {
+	PORT_FILES,    /* in_fd is read, out_fd is written */
+	PORT_LISTENER, /* in_fd is a listening socket: one client at a time is the port's other end */
+	PORT_PTY,      /* in_fd is a pty's master, non-blocking: whoever has opened the slave is */
+};
+
 struct port_params {
 	const char *name;
 	int in_fd, out_fd; /* -1: none. The caller keeps them, as long as the device lives */
+	enum port_kind kind;
+	/*
+	 * Also a console of the guest's (/dev/hvcN), which has the size of the terminal on in_fd. What it
+	 * prints while there is nobody at the other end is dropped.
+	 */
+	bool console;
 };
 
 struct multiport_params {
 	unsigned int nr;
 	struct port_params port[MULTIPORT_MAX];
-	/* The guest closed the port, and all that it wrote is delivered. On the device's worker. */
+	/*
+	 * The guest closed the port, and all that it wrote is delivered. On the device's worker. May be
+	 * NULL.
+	 */
 	void (*closed)(void *arg, unsigned int port);
 	void *arg;
 };

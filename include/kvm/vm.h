@@ -12,6 +12,7 @@
 #include "kvm/exit-code.h"
 #include "kvm/irq.h"
 #include "kvm/memory.h"
+#include "kvm/multiport.h"
 #include "kvm/pci.h"
 #include "kvm/seat.h"
 #include "kvm/virtio-mmio.h"
@@ -74,6 +75,8 @@ struct vm {
 	struct vhost_user *disk_backend[CONFIG_MAX_DISKS];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
+	struct port_host *port[CONFIG_MAX_PORTS];
+	struct multiport_params ports; /* of port[], as the device wants them */
 	/* --vsock: one of the two, or neither. */
 	struct vsock_uds *vsock_uds;
 	int vsock_fd; /* vhost-vsock; -1: none */

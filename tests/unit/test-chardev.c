@@ -58,7 +58,7 @@ static void guest_room(void *arg)
 	((struct guest *)arg)->rooms++;
 }
 
-static const struct chardev_front guest_front = {guest_input, guest_room};
+static const struct chardev_front guest_front = {.input = guest_input, .room = guest_room};
 
 static void guest_quit(void *arg)
 {

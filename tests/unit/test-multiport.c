@@ -8,6 +8,11 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "kvm/log.h"
@@ -74,7 +79,10 @@ static void expect_ctrl(struct setup *s, unsigned int nr, uint32_t port, uint16_
 	int id;
 
 	assert_true(drv_wait_used(&s->q[CTRL_RX], &id, &len));
-	assert_int_equal(len, sizeof(*msg) + strlen(text));
+	if (event == VIRTIO_CONSOLE_RESIZE)
+		assert_int_equal(len, sizeof(*msg) + 4);
+	else
+		assert_int_equal(len, sizeof(*msg) + strlen(text));
 	assert_int_equal(msg->id, port);
 	assert_int_equal(msg->event, event);
 	assert_int_equal(msg->value, value);
@@ -106,7 +114,8 @@ static int setup_init(void **state)
 	assert_int_equal(pipe2(s->out, O_CLOEXEC), 0);
 	s->params = (struct multiport_params){
 		.nr = 2,
-		.port = {{"none", -1, -1}, {"pipe", s->in[0], s->out[1]}},
+		.port = {{.name = "none", .in_fd = -1, .out_fd = -1},
+			 {.name = "pipe", .in_fd = s->in[0], .out_fd = s->out[1]}},
 		.closed = closed,
 		.arg = s,
 	};
@@ -251,6 +260,147 @@ static void nonsense_is_ignored(void **state)
 	assert_false(virtio_device_status(s->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
+/* --- ports whose other end comes and goes --- */
+
+/* As setup_init(), with port 1 as the test wants it. The control messages so far are taken. */
+static struct setup *setup_port(const struct port_params *port)
+{
+	struct setup *s = calloc(1, sizeof(*s));
+
+	log_set_level(LOG_LEVEL_ERROR);
+	signal(SIGPIPE, SIG_IGN);
+	drv_ram_init(&s->ram);
+	s->params.nr = 2;
+	s->params.port[0] = (struct port_params){.name = "none", .in_fd = -1, .out_fd = -1};
+	s->params.port[1] = *port;
+	s->vdev = multiport_create(&s->ram.mem, "ports", &s->params);
+	virtio_device_attach(s->vdev, &drv_transport_ops, &s->transport);
+	assert_true(drv_negotiate(s->vdev, virtio_device_features(s->vdev)));
+	for (unsigned int q = 0; q < NR_QUEUES; q++)
+		drv_setup_queue(&s->q[q], s->vdev, &s->ram, q, QUEUE_SIZE);
+	virtio_device_set_status(s->vdev, DRV_STATUS_RUNNING);
+	give_ctrl_buffers(s);
+	tell(s, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	expect_ctrl(s, 0, 0, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+	expect_ctrl(s, 1, 1, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+	return s;
+}
+
+static void teardown_port(struct setup *s)
+{
+	virtio_device_destroy(s->vdev);
+	drv_ram_fini(&s->ram);
+	free(s);
+}
+
+static void send_text(struct setup *s, const char *text)
+{
+	struct drv_buf buf = {DRV_DATA + 0x8000, strlen(text)};
+	uint32_t len;
+	int id;
+
+	memcpy(drv_ptr(&s->ram, buf.gpa), text, buf.len);
+	assert_true(drv_add(&s->q[TX], &buf, 1, 0, 0) >= 0);
+	kick(s, TX);
+	assert_true(drv_wait_used(&s->q[TX], &id, &len));
+}
+
+/* One client after the other; the guest is told of each. */
+static void clients_of_a_socket(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "\0lkvm-test-multiport"};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), client;
+	socklen_t size = sizeof(addr);
+	struct setup *s;
+	char buf[16];
+	uint32_t len;
+	int id;
+
+	(void)state;
+	snprintf(addr.sun_path + 1, 64, "lkvm-test-multiport-%d", (int)getpid());
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, size), 0);
+	assert_int_equal(listen(listener, 5), 0);
+	s = setup_port(&(struct port_params){
+		.name = "sock", .in_fd = listener, .out_fd = listener, .kind = PORT_LISTENER});
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_READY, 1);
+	expect_ctrl(s, 2, PORT, VIRTIO_CONSOLE_PORT_NAME, 1, "sock");
+	expect_ctrl(s, 3, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	for (unsigned int i = 0; i < 3; i++) {
+		client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(client, (struct sockaddr *)&addr, size), 0);
+		expect_ctrl(s, 4 + 2 * i, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1, "");
+		add_rx(s, 0);
+		assert_int_equal(write(client, "hello", 5), 5);
+		assert_true(drv_wait_used(&s->q[RX], &id, &len));
+		assert_int_equal(len, 5);
+		/* It sends no more, and still listens. */
+		if (i == 2) {
+			shutdown(client, SHUT_WR);
+			add_rx(s, 1);
+		}
+		send_text(s, "world");
+		assert_int_equal(read(client, buf, 5), 5);
+		close(client);
+		if (i < 2)
+			add_rx(s, 1); /* what the end is found with */
+		expect_ctrl(s, 5 + 2 * i, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+		virtio_device_reset_queue(s->vdev, RX);
+		drv_setup_queue(&s->q[RX], s->vdev, &s->ram, RX, QUEUE_SIZE);
+		send_text(s, "nobody hears it");
+	}
+	teardown_port(s);
+	close(listener);
+}
+
+/* The guest learns who has the slave open, and its size; nothing is stuck while nobody has. */
+static void console_on_a_pty(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), slave;
+	struct winsize ws = {.ws_row = 30, .ws_col = 100};
+	const uint16_t *size;
+	struct termios tio;
+	struct setup *s;
+	char buf[16];
+
+	(void)state;
+	assert_int_equal(grantpt(master) | unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	tcgetattr(slave, &tio);
+	cfmakeraw(&tio);
+	tcsetattr(slave, TCSANOW, &tio);
+	assert_int_equal(ioctl(slave, TIOCSWINSZ, &ws), 0);
+	close(slave);
+	s = setup_port(&(struct port_params){.name = "pty",
+					     .in_fd = master,
+					     .out_fd = master,
+					     .kind = PORT_PTY,
+					     .console = true});
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_READY, 1);
+	expect_ctrl(s, 2, PORT, VIRTIO_CONSOLE_CONSOLE_PORT, 1, "");
+	expect_ctrl(s, 3, PORT, VIRTIO_CONSOLE_RESIZE, 0, "");
+	size = drv_ptr(&s->ram, ctrl_buf(3) + sizeof(struct virtio_console_control));
+	assert_true(virtio_device_features(s->vdev) & DRV_BIT(VIRTIO_CONSOLE_F_SIZE));
+	assert_int_equal(size[0], 30);
+	assert_int_equal(size[1], 100);
+	expect_ctrl(s, 4, PORT, VIRTIO_CONSOLE_PORT_NAME, 1, "pty");
+	expect_ctrl(s, 5, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+	send_text(s, "lost");
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	expect_ctrl(s, 6, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1, "");
+	send_text(s, "login:");
+	assert_int_equal(read(slave, buf, sizeof(buf)), 6);
+	ws.ws_col = 101;
+	assert_int_equal(ioctl(slave, TIOCSWINSZ, &ws), 0);
+	expect_ctrl(s, 7, PORT, VIRTIO_CONSOLE_RESIZE, 0, "");
+	size = drv_ptr(&s->ram, ctrl_buf(7) + sizeof(struct virtio_console_control));
+	assert_int_equal(size[1], 101);
+	close(slave);
+	expect_ctrl(s, 8, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
+	teardown_port(s);
+	close(master);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_init, setup_fini)
@@ -259,6 +409,8 @@ int main(void)
 		TEST(closing_waits_for_the_reader),
 		TEST(a_reader_that_goes),
 		TEST(nonsense_is_ignored),
+		cmocka_unit_test(clients_of_a_socket),
+		cmocka_unit_test(console_on_a_pty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

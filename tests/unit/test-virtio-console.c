@@ -30,6 +30,7 @@ struct chardev {
 	size_t output_len, room;
 	atomic_bool accepts;
 	bool sized;
+	uint16_t more_cols;
 };
 
 void chardev_set_front(struct chardev *chr, const struct chardev_front *front, void *arg)
@@ -59,7 +60,7 @@ void chardev_accept_input(struct chardev *chr)
 
 bool chardev_winsize(struct chardev *chr, uint16_t *cols, uint16_t *rows)
 {
-	*cols = 132;
+	*cols = 132 + chr->more_cols;
 	*rows = 43;
 	return chr->sized;
 }
@@ -142,6 +143,38 @@ static void test_size(void **state)
 	virtio_device_config_read(s->vdev, 0, &cfg, sizeof(cfg));
 	assert_int_equal(cfg.cols, 132);
 	assert_int_equal(cfg.rows, 43);
+}
+
+/* The terminal is resized: before there is a driver, and with one, who is told. */
+static void test_resize(void **state)
+{
+	struct setup *s = *state;
+	struct virtio_console_config cfg;
+
+	s->chr.more_cols = 1;
+	s->chr.front->resized(s->chr.arg);
+	setup_run(s, DRV_BIT(VIRTIO_F_VERSION_1) | DRV_BIT(VIRTIO_CONSOLE_F_SIZE));
+	virtio_device_config_read(s->vdev, 0, &cfg, sizeof(cfg));
+	assert_int_equal(cfg.cols, 133);
+	assert_int_equal(s->transport.config_irqs, 0);
+	s->chr.more_cols = 2;
+	s->chr.front->resized(s->chr.arg);
+	assert_int_equal(s->transport.config_irqs, 1);
+	virtio_device_config_read(s->vdev, 0, &cfg, sizeof(cfg));
+	assert_int_equal(cfg.cols, 134);
+	assert_int_equal(cfg.rows, 43);
+	/* The driver is reminded once it is surely there. */
+	s->chr.room = 100;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct drv_buf buf = {DRV_DATA, 10};
+		uint32_t len;
+		int id;
+
+		assert_true(drv_add(&s->q[TX], &buf, 1, 0, 0) >= 0);
+		setup_kick(s, TX);
+		assert_true(drv_wait_used(&s->q[TX], &id, &len));
+		assert_int_equal(s->transport.config_irqs, 2);
+	}
 }
 
 /* Output all arrives, in order, through a chardev that gives room by and by. */
@@ -280,7 +313,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup_init, setup_fini)
 	const struct CMUnitTest tests[] = {
-		TEST(test_size),  TEST(test_output), TEST(test_stuck_output),
+		TEST(test_size),  TEST(test_resize), TEST(test_output), TEST(test_stuck_output),
 		TEST(test_input), TEST(test_broken),
 	};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: virtio/vsock.c virtio/vsock-conn.c net/vsock.c virtio/device.c virtio/virtq.c memory.c util/options.c util/worker.c util/loop.c util/util.c util/log.c */
+/* links: virtio/vsock.c virtio/vsock-conn.c net/vsock.c virtio/device.c virtio/virtq.c memory.c util/options.c util/unix.c util/worker.c util/loop.c util/util.c util/log.c */
 /* The socket device between an in-process driver and unix sockets in a folder of the test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
