@@ -7,6 +7,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_input.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_vsock.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -491,8 +492,113 @@ static void input_takes_status(struct rig *rig)
 		CHECK_EQ(rig_send(rig, 1, &buf, 1, 0), 0);
 }
 
-#define DISK   BIT_OF(BLK)
+#define DISK BIT_OF(BLK)
+/* --- vsock (§5.10) --- */
+
+/* Sends a packet of the guest's that is only a header, changed by nobody but the check. */
+static void vsock_send(struct rig *rig, const struct virtio_vsock_hdr *hdr)
+{
+	const struct drv_buf buf = {BUF(1), sizeof(*hdr)};
+
+	memcpy(rig_ptr(rig, buf.gpa), hdr, sizeof(*hdr));
+	CHECK_EQ(rig_send(rig, 1, &buf, 1, 0), 0);
+}
+
+static void vsock_give_buffer(struct rig *rig)
+{
+	const struct drv_buf buf = {BUF(0), 256};
+
+	CHECK(drv_add(&rig->q[0], &buf, 0, 1, 0) >= 0);
+	rig->way->notify(rig, 0);
+}
+
+/* What answers hdr is an RST from where it went to. */
+static void vsock_expect_reset(struct rig *rig, const struct virtio_vsock_hdr *hdr)
+{
+	struct virtio_vsock_hdr rst;
+
+	CHECK_EQ(rig_wait(rig, 0), sizeof(rst));
+	memcpy(&rst, rig_ptr(rig, BUF(0)), sizeof(rst));
+	CHECK_EQ(rst.op, VIRTIO_VSOCK_OP_RST);
+	CHECK_EQ(rst.type, hdr->type);
+	CHECK_EQ(rst.src_cid, hdr->dst_cid);
+	CHECK_EQ(rst.src_port, hdr->dst_port);
+	CHECK_EQ(rst.dst_cid, RIG_CID);
+	CHECK_EQ(rst.dst_port, hdr->src_port);
+	CHECK_EQ(rst.len, 0);
+}
+
+static struct virtio_vsock_hdr vsock_header(uint16_t op)
+{
+	return (struct virtio_vsock_hdr){.src_cid = RIG_CID,
+					 .dst_cid = 2,
+					 .src_port = 1000,
+					 .dst_port = 2000,
+					 .type = VIRTIO_VSOCK_TYPE_STREAM,
+					 .op = op};
+}
+
+static void vsock_cid(struct rig *rig)
+{
+	CHECK_EQ(rig->way->config_read(rig, 0, 8), RIG_CID);
+}
+
+static void vsock_resets_unknown_types(struct rig *rig)
+{
+	rig_start(rig, 0);
+	for (uint16_t type = 0; type < 9; type++) {
+		struct virtio_vsock_hdr hdr = vsock_header(VIRTIO_VSOCK_OP_REQUEST);
+
+		hdr.type = type;
+		vsock_give_buffer(rig);
+		vsock_send(rig, &hdr);
+		vsock_expect_reset(rig, &hdr);
+	}
+}
+
+static void vsock_resets_strangers(struct rig *rig)
+{
+	rig_start(rig, 0);
+	for (uint16_t op = 0; op < 12; op++) {
+		struct virtio_vsock_hdr hdr = vsock_header(op);
+
+		if (op == VIRTIO_VSOCK_OP_RST)
+			continue;
+		vsock_give_buffer(rig);
+		vsock_send(rig, &hdr);
+		vsock_expect_reset(rig, &hdr);
+	}
+}
+
+/* The only answer is the one to the packet after it. */
+static void vsock_is_deaf_to_others(struct rig *rig)
+{
+	struct virtio_vsock_hdr other = vsock_header(VIRTIO_VSOCK_OP_REQUEST), own = other;
+
+	rig_start(rig, 0);
+	other.src_cid = RIG_CID + 1;
+	own.src_port = 1;
+	vsock_give_buffer(rig);
+	vsock_send(rig, &other);
+	vsock_send(rig, &own);
+	vsock_expect_reset(rig, &own);
+}
+
+static void vsock_takes_packets_without_buffers(struct rig *rig)
+{
+	const struct virtio_vsock_hdr hdr = vsock_header(VIRTIO_VSOCK_OP_RW);
+
+	rig_start(rig, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		vsock_send(rig, &hdr);
+	for (unsigned int i = 0; i < 20; i++) {
+		vsock_give_buffer(rig);
+		vsock_expect_reset(rig, &hdr);
+	}
+}
+
 #define WIRE   BIT_OF(NET)
+#define SOCKET BIT_OF(VSOCK)
 #define TTY    BIT_OF(CONSOLE)
 #define MEMORY BIT_OF(BALLOON)
 #define INPUTS (BIT_OF(KEYBOARD) | BIT_OF(MOUSE) | BIT_OF(TABLET))
@@ -546,5 +652,14 @@ const struct check device_checks[] = {
 	 BIT_OF(KEYBOARD), input_sends_whole_updates},
 	{"5.8.6", "input: takes status updates", MODERN_WAYS, BOTH_RINGS, INPUTS,
 	 input_takes_status},
+	{"5.10.4", "vsock: says the guest's address", MODERN_WAYS, 0, SOCKET, vsock_cid},
+	{"5.10.6.1", "vsock: takes some packets though it has no buffer for the answers",
+	 MODERN_WAYS, BOTH_RINGS, SOCKET, vsock_takes_packets_without_buffers},
+	{"5.10.6.2", "vsock: takes no packets from others than the guest", MODERN_WAYS, BOTH_RINGS,
+	 SOCKET, vsock_is_deaf_to_others},
+	{"5.10.6.4", "vsock: answers packets of unknown types by RST", MODERN_WAYS, BOTH_RINGS,
+	 SOCKET, vsock_resets_unknown_types},
+	{"5.10.6.6", "vsock: answers packets for what is no connection by RST", MODERN_WAYS,
+	 BOTH_RINGS, SOCKET, vsock_resets_strangers},
 	{0},
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The devices that are checked, each with a back end in this process. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,9 +9,11 @@
 
 #include "kvm/chardev.h"
 #include "kvm/disk.h"
+#include "kvm/multiport.h"
 #include "kvm/net.h"
 #include "kvm/seat.h"
 #include "kvm/virtio-models.h"
+#include "kvm/vsock.h"
 #include "rig.h"
 
 /* --- toy --- */
@@ -359,6 +362,59 @@ static void input_kind_destroy(struct rig *rig)
 	free(rig->fixture);
 }
 
+/* --- sockets, behind a path in a folder of its own --- */
+
+struct vsock_fixture {
+	char dir[32], path[40];
+	struct vsock_uds *uds;
+};
+
+static struct virtio_device *vsock_kind(struct rig *rig)
+{
+	struct vsock_fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/lkvm-vsock-XXXXXX");
+	CHECK(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/v", f->dir);
+	f->uds = vsock_uds_open(f->path);
+	CHECK(f->uds);
+	rig->fixture = f;
+	return vsock_create(&rig->m->ram.mem, "vsock", RIG_CID, f->uds);
+}
+
+static void vsock_kind_destroy(struct rig *rig)
+{
+	struct vsock_fixture *f = rig->fixture;
+
+	vsock_uds_close(f->uds);
+	rmdir(f->dir);
+	free(f);
+}
+
+/* --- ports: one that nobody is at, and one on a pipe --- */
+
+static struct virtio_device *ports_kind(struct rig *rig)
+{
+	struct multiport_params *params = calloc(1, sizeof(*params));
+	int pair[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
+	params->nr = 2;
+	params->port[0] = (struct port_params){.name = "none", .in_fd = -1, .out_fd = -1};
+	params->port[1] = (struct port_params){.name = "pair", .in_fd = pair[0], .out_fd = pair[1]};
+	rig->fixture = params;
+	return multiport_create(&rig->m->ram.mem, "ports", params);
+}
+
+static void ports_kind_destroy(struct rig *rig)
+{
+	struct multiport_params *params = rig->fixture;
+
+	close(params->port[1].in_fd);
+	close(params->port[1].out_fd);
+	free(params);
+}
+
 const struct kind kinds[NR_KINDS] = {
 	[TOY] = {"toy", VIRTIO_ID_BLOCK, toy_create, NULL},
 	[BLK] = {"blk", VIRTIO_ID_BLOCK, blk_kind, free_fixture},
@@ -370,4 +426,6 @@ const struct kind kinds[NR_KINDS] = {
 	[KEYBOARD] = {"keyboard", VIRTIO_ID_INPUT, keyboard_kind, input_kind_destroy},
 	[MOUSE] = {"mouse", VIRTIO_ID_INPUT, mouse_kind, input_kind_destroy},
 	[TABLET] = {"tablet", VIRTIO_ID_INPUT, tablet_kind, input_kind_destroy},
+	[VSOCK] = {"vsock", VIRTIO_ID_VSOCK, vsock_kind, vsock_kind_destroy},
+	[PORTS] = {"ports", VIRTIO_ID_CONSOLE, ports_kind, ports_kind_destroy},
 };

@@ -200,14 +200,14 @@ static void mmio_legacy_layouts(struct rig *rig)
 }
 
 #define T      BIT_OF(TOY)
-#define INPUTS (BIT_OF(KEYBOARD) | BIT_OF(MOUSE) | BIT_OF(TABLET))
+#define NEW    (BIT_OF(KEYBOARD) | BIT_OF(MOUSE) | BIT_OF(TABLET) | BIT_OF(VSOCK))
 
 const struct check legacy_checks[] = {
 	{"4.1.2.3", "has a transitional device's ids", BIT_OF(PCI_LEGACY), 0, ALL_KINDS,
 	 transitional_identity},
 	{"4.1.5.1.1.1", "has its legacy registers in I/O BAR 0, and capabilities as well",
 	 BIT_OF(PCI_LEGACY), 0, ALL_KINDS, legacy_bar},
-	{"5", "is not transitional if devices of its kind never were", BIT_OF(PCI), 0, INPUTS,
+	{"5", "is not transitional if devices of its kind never were", BIT_OF(PCI), 0, NEW,
 	 no_legacy_interface},
 	{"4.1.4.10", "has its configuration behind the registers, which MSI-X moves",
 	 BIT_OF(PCI_LEGACY), 0, T, config_moves_with_msix},

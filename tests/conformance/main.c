@@ -107,7 +107,8 @@ static bool possible(const struct kind *kind, unsigned int way, unsigned int rin
 {
 	if (ring == PACKED && BIT_OF(way) & LEGACY_WAYS)
 		return false;
-	return kind->id != VIRTIO_ID_INPUT || !(BIT_OF(way) & (LEGACY_WAYS | BIT_OF(PCI_BOTH)));
+	return (kind->id != VIRTIO_ID_INPUT && kind->id != VIRTIO_ID_VSOCK) ||
+	       !(BIT_OF(way) & (LEGACY_WAYS | BIT_OF(PCI_BOTH)));
 }
 
 /* Each run of a check, or for `run` NULL only how many there are. */

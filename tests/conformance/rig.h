@@ -34,6 +34,8 @@
 #define VERSION_1   DRV_BIT(VIRTIO_F_VERSION_1)
 #define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
 
+#define RIG_CID 42 /* of the vsock device */
+
 /* --- machine.c --- */
 
 #define MACHINE_MMIO	 0xfeb00000u /* where virtio-mmio devices are */
