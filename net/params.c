@@ -238,8 +238,8 @@ static const struct nic_key {
 	{"mq", NIC_IN_TAP, false, nic_set_queues, "1 to 16, once"},
 	{"vhost", NIC_IN_TAP, false, nic_set_vhost, "on or off"},
 	{"mtu", NIC_IN_TAP, false, nic_set_mtu, "68 to 65521"},
-	{"hostfwd", NIC_IN_USER, true, nic_set_hostfwd, "up to 16 like tcp::2222-:22"},
-	{"host_loopback", NIC_IN_USER, false, nic_set_host_loopback, "on or off"},
+	{"hostfwd", NIC_IN_USER | NIC_IN_PASST, true, nic_set_hostfwd, "up to 16 like tcp::2222-:22"},
+	{"host_loopback", NIC_IN_USER | NIC_IN_PASST, false, nic_set_host_loopback, "on or off"},
 	{"trans", NIC_IN_ANY, false, nic_set_transport, TRANSPORT_WORDS},
 };
 
@@ -286,9 +286,16 @@ static int nic_check(const struct nic_params *nic, unsigned int seen)
 		log_error("--network: 'tapif' and 'fd' exclude each other");
 		return -EINVAL;
 	}
-	if (nic->mode == NIC_PASST && !nic->socket) {
-		log_error("--network: 'passt' needs socket=, which `passt` prints when it starts");
+	if (nic->socket && (nic->nr_hostfwd || nic->host_loopback)) {
+		log_error("--network: with 'socket' it is up to that passt what it forwards");
 		return -EINVAL;
+	}
+	for (unsigned int i = 0; nic->mode == NIC_PASST && i < nic->nr_hostfwd; i++) {
+		if (nic->hostfwd[i].guest.s_addr) {
+			log_error("--network: 'hostfwd=%s': with passt the guest has one address",
+				  nic->hostfwd[i].word);
+			return -EINVAL;
+		}
 	}
 	if (nic->nr_fds && nic->queues && nic->queues != nic->nr_fds) {
 		log_error("--network: 'queues' says %u, and 'fd' has %u of them", nic->queues,

@@ -10,12 +10,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/net.h"
+#include "kvm/passt.h"
+#include "kvm/unix.h"
 #include "kvm/util.h"
 #include "kvm/worker.h"
 
@@ -27,6 +28,7 @@
 /* Between net_stream_open() and close everything but `be` is the worker's. */
 struct net_stream {
 	struct net_backend be;
+	pid_t passt; /* a child of ours; 0: the peer is somebody else's */
 	struct worker *worker;
 	int fd, peer; /* of the pair, and of the stream */
 	struct loop_source *fd_source, *peer_source;
@@ -182,44 +184,42 @@ static void stream_close(struct net_backend *be)
 	close(stream->be.fd[0]);
 	close(stream->fd);
 	close(stream->peer);
+	if (stream->passt)
+		passt_stop(stream->passt);
 	free(stream);
 }
 
 static const struct net_backend_ops stream_ops = {.close = stream_close};
 
-/* The connected socket, or a negative errno. */
-static int stream_connect(const char *path)
+/* A connected socket, or a negative errno after one error line. */
+static int stream_open_peer(struct net_stream *stream, const struct nic_params *nic)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd, err;
+	int peer;
 
-	if (strlen(path) >= sizeof(sun.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(sun.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || !connect(fd, (struct sockaddr *)&sun, sizeof(sun)))
-		return fd < 0 ? -errno : fd;
-	err = -errno;
-	close(fd);
-	return err;
+	if (!nic->socket)
+		return passt_start(nic, &stream->passt);
+	peer = unix_connect(nic->socket);
+	if (peer < 0)
+		log_error("--network socket=%s: %s", nic->socket, strerror(-peer));
+	return peer;
 }
 
 struct net_backend *net_stream_open(const struct nic_params *nic)
 {
 	struct net_stream *stream = calloc(1, sizeof(*stream));
-	int peer = stream_connect(nic->socket), sndbuf = STREAM_SNDBUF, pair[2] = {-1, -1};
+	int sndbuf = STREAM_SNDBUF, pair[2] = {-1, -1};
 
-	if (!stream || peer < 0) {
-		log_error("--network socket=%s: %s", nic->socket,
-			  strerror(stream ? -peer : ENOMEM));
-		if (peer >= 0)
-			close(peer);
+	if (!stream) {
+		log_error("--network passt: out of memory");
+		return NULL;
+	}
+	stream->peer = stream_open_peer(stream, nic);
+	if (stream->peer < 0) {
 		free(stream);
 		return NULL;
 	}
 	stream->be.ops = &stream_ops;
 	stream->be.nr_pairs = 1;
-	stream->peer = peer;
 	if (!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
 		stream->worker = worker_create("net-stream");
 	stream->be.fd[0] = pair[0];
@@ -230,7 +230,7 @@ struct net_backend *net_stream_open(const struct nic_params *nic)
 	if (stream->worker)
 		worker_call(stream->worker, stream_do_start, stream);
 	if (!stream->peer_source) {
-		log_error("--network socket=%s: %s", nic->socket, strerror(errno));
+		log_error("--network passt: %s", strerror(errno));
 		stream_close(&stream->be);
 		return NULL;
 	}

@@ -82,7 +82,7 @@ struct nic_params {
 	enum nic_mode mode;
 	enum transport transport;
 	const char *tapif, *script, *downscript;
-	const char *socket; /* passt's */
+	const char *socket; /* passt's; NULL: we run it */
 	struct in_addr guest_ip, host_ip; /* 0: the mode's default */
 	unsigned int nr_fds;		  /* an inherited tap's queues */
 	int fd[NET_MAX_PAIRS];

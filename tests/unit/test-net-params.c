@@ -31,6 +31,8 @@ static void test_modes(void **state)
 	} cases[] = {
 		{"tap", NIC_TAP},	  {"user", NIC_USER},
 		{"passt,socket=/x", NIC_PASST},
+		{"passt", NIC_PASST},
+		{"passt,hostfwd=tcp:127.0.0.1:2222-:22", NIC_PASST},
 		{"none", NIC_NONE},	  {"mode=tap", NIC_TAP},
 		{"mode=user", NIC_USER},  {"mode=none", NIC_NONE},
 		{"tapif=t0", NIC_TAP},	  {"user,host_ip=10.1.1.1", NIC_USER},
@@ -169,7 +171,8 @@ static void test_bad_words(void **state)
 		{"fd=3:4:", "'fd=3:4:'"},
 		{"fd=3:3", "'fd=3:3'"},
 		{"fd=3:4,queues=3", "'queues' says 3"},
-		{"passt", "socket="},
+		{"passt,socket=/s,hostfwd=tcp::2222-:22", "'socket'"},
+		{"passt,hostfwd=tcp::2222-10.0.0.1:22", "10.0.0.1:22"},
 		{"passt,socket=", "'socket='"},
 		{"tap,socket=/x", "'socket'"},
 		{"passt,socket=/x,host_ip=10.0.0.1", "'host_ip'"},

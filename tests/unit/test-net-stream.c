@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: net/stream.c util/worker.c util/loop.c util/util.c util/log.c */
+/* links: net/stream.c net/passt.c util/unix.c util/worker.c util/loop.c util/util.c util/log.c */
 /* Frames over a stream: a peer that is ours takes them apart, sends them in pieces, and misbehaves. */
 #include <endian.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -251,15 +252,33 @@ static size_t make_discover(uint8_t *frame)
 	return 14 + 0x110;
 }
 
+/* It answers the guest's first question. */
+static void expect_lease(struct net_backend *be)
+{
+	static uint8_t frame[2000];
+	size_t len = make_discover(frame);
+	bool offered = false;
+
+	assert_int_equal(write(be->fd[0], frame, len), len);
+	while (!offered && ready(be->fd[0], POLLIN)) {
+		static const uint8_t want[] = {10, 99, 0, 1};
+		ssize_t got = read(be->fd[0], frame, sizeof(frame));
+
+		assert_true(got > 0);
+		/* From port 67, with our transaction: yiaddr is what it offers. */
+		offered = got > 62 && frame[23] == 17 && frame[35] == 67 &&
+			  !memcmp(frame + 46, (uint8_t[]){1, 2, 3, 4}, 4) &&
+			  !memcmp(frame + 58, want, 4);
+	}
+	assert_true(offered);
+}
+
 /* The real one: in a network namespace of ours it answers a guest's first question. */
 static void test_passt(void **state)
 {
 	struct nic_params nic = {.mode = NIC_PASST, .socket = path};
-	static uint8_t frame[2000];
 	struct net_backend *be = NULL;
-	bool offered = false;
-	char cmd[256];
-	size_t len;
+	char cmd[256], c;
 
 	(void)state;
 	if (geteuid() || system("command -v passt >/dev/null && command -v ip >/dev/null") ||
@@ -282,21 +301,32 @@ static void test_passt(void **state)
 	for (unsigned int i = 0; i < 100 && !be; i++, usleep(100000)) /* it has to listen, too */
 		be = net_stream_open(&nic);
 	assert_non_null(be);
-	len = make_discover(frame);
-	assert_int_equal(write(be->fd[0], frame, len), len);
-	while (!offered && ready(be->fd[0], POLLIN)) {
-		static const uint8_t want[] = {10, 99, 0, 1};
-		ssize_t got = read(be->fd[0], frame, sizeof(frame));
-
-		assert_true(got > 0);
-		/* From port 67, with our transaction: yiaddr is what it offers. */
-		offered = got > 62 && frame[23] == 17 && frame[35] == 67 &&
-			  !memcmp(frame + 46, (uint8_t[]){1, 2, 3, 4}, 4) &&
-			  !memcmp(frame + 58, want, 4);
-	}
-	assert_true(offered);
+	expect_lease(be);
 	net_backend_close(be); /* and passt, told -1, ends */
 	unlink(path);
+
+	/* The same with one of our own, which does not outlive the NIC. */
+	nic.socket = NULL;
+	nic.nr_hostfwd = 1;
+	nic.hostfwd[0] = (struct nic_hostfwd){.word = "x", .host_port = 2222, .guest_port = 22};
+	be = net_stream_open(&nic);
+	assert_non_null(be);
+	expect_lease(be);
+	net_backend_close(be);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+
+	/* One that does not like what it is told ends, and so does the link; one that is not there. */
+	nic.nr_hostfwd = 2;
+	nic.hostfwd[1] = nic.hostfwd[0];
+	nic.hostfwd[1].guest_port = 23;
+	be = net_stream_open(&nic);
+	assert_non_null(be);
+	assert_true(ready(be->fd[0], POLLIN));
+	assert_int_equal(read(be->fd[0], &c, 1), 0);
+	net_backend_close(be);
+	setenv("PATH", "/nonexistent", 1);
+	assert_null(net_stream_open(&nic));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, wire_open, wire_close)
