@@ -627,7 +627,10 @@ static int run_vm(struct run_options *run, int report_fd)
 		return EXIT_HOST_ERROR;
 	if (!run->cfg.detach || run_detached(run, report_fd) == 0)
 		status = run_exit_status(run, vm, vm_run(vm));
-	control_set_exit_status(vm->control, status);
+	/* A script that starts a command may be late to wait for it. */
+	control_set_exit_status(vm->control, status,
+				run->cfg.detach && run->rootfs.command.words &&
+					atomic_load(&vm->outcome) != VM_OUTCOME_STOPPED);
 	vm_destroy(vm);
 	/* What goes with a command's output is the command's. */
 	if (status == EXIT_OK && !run->rootfs.command.words && !run->cfg.pipes)

@@ -48,6 +48,7 @@ struct control {
 	struct loop_source *stat_source, *stat_timer;
 	bool stat_waiting; /* somebody waits for them, and the timer runs */
 	int exit_status;   /* the VM's, for those who wait for it */
+	bool keep_status;  /* for those who come later, if nobody waits */
 };
 
 /* What becomes of a connection when its reply is out. */
@@ -869,6 +870,7 @@ struct control *control_create(struct vm *vm, struct loop *loop, const char *nam
 		free(control);
 		return NULL;
 	}
+	instance_leave_status(name, -1);
 	control->spare_fd = fcntl(control->listen_fd, F_DUPFD_CLOEXEC, 0);
 	control->source = loop_add(loop, control->listen_fd, EPOLLIN, control_accept, control);
 	if (control->spare_fd < 0 || !control->source || control_open_stat(control)) {
@@ -879,9 +881,10 @@ struct control *control_create(struct vm *vm, struct loop *loop, const char *nam
 	return control;
 }
 
-void control_set_exit_status(struct control *control, int status)
+void control_set_exit_status(struct control *control, int status, bool keep)
 {
 	control->exit_status = status;
+	control->keep_status = keep;
 }
 
 static json_t *control_wait_result(const struct control *control)
@@ -894,6 +897,11 @@ void control_destroy(struct control *control)
 {
 	if (!control)
 		return;
+	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++)
+		if (control->conn[i] && control->conn[i]->wants_status)
+			control->keep_status = false;
+	if (control->keep_status)
+		instance_leave_status(control->vm->cfg->name, control->exit_status);
 	unlink(control->path);
 	for (size_t i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 		struct control_conn *conn = control->conn[i];

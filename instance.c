@@ -300,6 +300,48 @@ int instance_connect(const char *name)
 }
 
 /* Cuts the suffix off: false when it is no socket's name. */
+/* NAME.status, malloc'ed; NULL: no folder, no memory. */
+static char *instance_status_path(const char *name)
+{
+	char *dir = instance_run_dir();
+	char *path = dir ? xasprintf("%s/%s.status", dir, name) : NULL;
+
+	free(dir);
+	return path;
+}
+
+void instance_leave_status(const char *name, int status)
+{
+	char *path = instance_status_path(name);
+	int fd;
+
+	if (!path)
+		return;
+	unlink(path);
+	fd = status < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		dprintf(fd, "%d\n", status);
+		close(fd);
+	}
+	free(path);
+}
+
+int instance_take_status(const char *name)
+{
+	char *path = instance_status_path(name);
+	FILE *file = path ? fopen(path, "re") : NULL;
+	int status = -ENOENT;
+
+	if (file) {
+		if (fscanf(file, "%d", &status) != 1 || status < 0)
+			status = -ENOENT;
+		fclose(file);
+		unlink(path);
+	}
+	free(path);
+	return status;
+}
+
 static bool instance_cut_suffix(char *file)
 {
 	size_t len = strlen(file), suffix = strlen(INSTANCE_SUFFIX);

@@ -3,6 +3,7 @@
 #define LKVM_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,7 +26,8 @@ struct control;
  */
 struct control *control_create(struct vm *vm, struct loop *loop, const char *name);
 /* What those who wait for the VM's end are told; a host error if nothing is said. */
-void control_set_exit_status(struct control *control, int status);
+/* keep: and, if nobody does, those who come when the VM is gone (kvm/instance.h). */
+void control_set_exit_status(struct control *control, int status, bool keep);
 /* Removes the socket and closes all connections: the clients' proof that the VM is gone. */
 void control_destroy(struct control *control);
 

@@ -5,7 +5,7 @@
 /*
  * The folder in which each running VM has a socket NAME.sock: --run-dir or LKVM_RUN_DIR, else
  * $XDG_RUNTIME_DIR/lkvm, else $HOME/.lkvm. Mode 0700, made when a VM first needs it; files that
- * are not NAME.sock are left alone.
+ * are not NAME.sock or NAME.status are left alone.
  */
 
 /*
@@ -33,6 +33,14 @@ int instance_listen(const char *name, char **path);
  * such VM (a stale socket is removed), -EAGAIN when it has not accepted anyone for a second.
  */
 int instance_connect(const char *name);
+
+/*
+ * NAME.status in the folder: how a VM ended that nobody was waiting for, until somebody asks (it is
+ * removed then) or another VM gets the name. leave: a negative status removes it. take: -ENOENT.
+ * Nothing is printed.
+ */
+void instance_leave_status(const char *name, int status);
+int instance_take_status(const char *name);
 
 /*
  * Names of all sockets in the folder, sorted, NULL-terminated; free by instance_free_names().

@@ -788,7 +788,7 @@ static void test_wait(void **state)
 	close(gone);
 	assert_alive();
 	stop_server();
-	control_set_exit_status(fake.control, 42);
+	control_set_exit_status(fake.control, 42, true);
 	control_destroy(fake.control);
 	fake.control = NULL;
 	reply = hear(fd);
@@ -798,6 +798,24 @@ static void test_wait(void **state)
 		42);
 	json_decref(reply);
 	hear_eof(fd);
+	assert_int_equal(instance_take_status("vm"), -ENOENT);
+}
+
+/* With nobody there, it waits for who comes; a new VM of that name has another one. */
+static void test_late_wait(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		stop_server();
+		control_set_exit_status(fake.control, 43, true);
+		control_destroy(fake.control);
+		if (i == 0)
+			assert_int_equal(instance_take_status("vm"), 43);
+		fake.control = control_create(&fake.vm, fake.vm.loop, "vm");
+		assert_non_null(fake.control);
+		start_server();
+		assert_int_equal(instance_take_status("vm"), -ENOENT);
+	}
 }
 
 static void test_console(void **state)
@@ -996,29 +1014,14 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),
-		TEST(test_bad_requests),
-		TEST(test_id),
-		TEST(test_pause_and_debug),
-		TEST(test_pieces),
-		TEST(test_too_long),
-		TEST(test_deep_nesting),
-		TEST(test_vanishing),
-		TEST(test_slow_reader),
-		TEST(test_flood),
-		TEST(test_many_silent),
-		TEST(test_no_fd_left),
-		TEST(test_other_user),
-		TEST(test_stop),
-		TEST(test_stop_at_once),
-		TEST(test_console),
-		TEST(test_exec),
-		TEST(test_wait),
-		TEST(test_client),
-		TEST(test_balloon),
-		TEST(test_stat_refused),
-		TEST(test_stat),
-		TEST(test_stat_no_answer),
+		TEST(test_status),	    TEST(test_bad_requests), TEST(test_id),
+		TEST(test_pause_and_debug), TEST(test_pieces),	     TEST(test_too_long),
+		TEST(test_deep_nesting),    TEST(test_vanishing),    TEST(test_slow_reader),
+		TEST(test_flood),	    TEST(test_many_silent),  TEST(test_no_fd_left),
+		TEST(test_other_user),	    TEST(test_stop),	     TEST(test_stop_at_once),
+		TEST(test_console),	    TEST(test_exec),	     TEST(test_wait),
+		TEST(test_late_wait),	    TEST(test_client),	     TEST(test_balloon),
+		TEST(test_stat_refused),    TEST(test_stat),	     TEST(test_stat_no_answer),
 	};
 
 	signal(SIGPIPE, SIG_DFL); /* a server that forgot MSG_NOSIGNAL dies here */
