@@ -47,7 +47,7 @@ env -C "$WORK/user" HOME="$WORK/user" LKVM_RUN_DIR="$WORK/user/run" XDG_CACHE_HO
 	--network user,hostfwd=tcp:127.0.0.1:2222-:22 -- \
 	sh -c 'echo text >file; id -u; echo hello | socat - TCP-LISTEN:22' </dev/null >"$WORK/nonroot.out" 2>&1 &
 VM_PID[nonroot]=$!
-answer() { socat -T 5 - TCP:127.0.0.1:2222 </dev/null >"$WORK/answer" 2>/dev/null && grep -q hello "$WORK/answer"; }
+answer() { socat -T 30 -u TCP:127.0.0.1:2222 - >"$WORK/answer" 2>/dev/null && grep -q hello "$WORK/answer"; }
 wait_for answer
 wait_exit nonroot 0
 [ "$(stat -c %u "$WORK/user/file")" = 1000 ] || fail "the file is not the user's"
