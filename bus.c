@@ -176,3 +176,18 @@ bool bus_write(struct bus *bus, struct bus_cache *cache, uint64_t addr, unsigned
 		bus_put(region);
 	return answered;
 }
+
+static uint64_t bus_window_read(void *dev, uint64_t off, unsigned int len)
+{
+	uint64_t val;
+
+	bus_read(dev, NULL, off, len, &val);
+	return val;
+}
+
+static void bus_window_write(void *dev, uint64_t off, unsigned int len, uint64_t val)
+{
+	bus_write(dev, NULL, off, len, val);
+}
+
+const struct io_ops bus_window_ops = {.read = bus_window_read, .write = bus_window_write};

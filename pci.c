@@ -242,28 +242,10 @@ void pci_config_set(struct pci_function *fn, unsigned int reg, unsigned int len,
 }
 
 /* ECAM (PCIe 3.0 §7.2.2): the offset is the configuration bus's address. */
-static uint64_t pci_ecam_read(void *dev, uint64_t off, unsigned int len)
-{
-	struct pci *pci = dev;
-	uint64_t val;
-
-	bus_read(&pci->config, NULL, off, len, &val);
-	return val;
-}
-
-static void pci_ecam_write(void *dev, uint64_t off, unsigned int len, uint64_t val)
-{
-	struct pci *pci = dev;
-
-	bus_write(&pci->config, NULL, off, len, val);
-}
-
-static const struct io_ops pci_ecam_ops = {.read = pci_ecam_read, .write = pci_ecam_write};
-
 int pci_add_ecam(struct pci *pci, uint64_t gpa)
 {
 	if (bus_insert(pci->mmio, "pci-ecam", gpa, ARRAY_SIZE(pci->fn) * PCI_CFG_SIZE,
-		       &pci_ecam_ops, pci))
+		       &bus_window_ops, &pci->config))
 		return 0;
 	log_error("PCI ECAM at 0x%" PRIx64 ": %m", gpa);
 	return -errno;

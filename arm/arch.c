@@ -164,25 +164,6 @@ void arch_vm_fini(struct vm *vm)
 
 /* --- devices --- */
 
-/* Ports are memory here. */
-static uint64_t arch_port_read(void *dev, uint64_t off, unsigned int len)
-{
-	struct vm *vm = dev;
-	uint64_t val;
-
-	bus_read(&vm->ioport, NULL, off, len, &val);
-	return val;
-}
-
-static void arch_port_write(void *dev, uint64_t off, unsigned int len, uint64_t val)
-{
-	struct vm *vm = dev;
-
-	bus_write(&vm->ioport, NULL, off, len, val);
-}
-
-static const struct io_ops arch_port_ops = {.read = arch_port_read, .write = arch_port_write};
-
 int arch_pci_init(struct vm *vm)
 {
 	struct pci *pci = &vm->pci;
@@ -202,7 +183,9 @@ int arch_pci_init(struct vm *vm)
 			.base = LAYOUT_VIRTIO_MMIO + i * VIRTIO_MMIO_SIZE,
 			.gsi = LAYOUT_SPI_VIRTIO + i,
 		};
-	if (!bus_insert(&vm->mmio, "pci-io", LAYOUT_PCI_IO, LAYOUT_PCI_IO_SIZE, &arch_port_ops, vm))
+	/* Ports are memory here. */
+	if (!bus_insert(&vm->mmio, "pci-io", LAYOUT_PCI_IO, LAYOUT_PCI_IO_SIZE, &bus_window_ops,
+			&vm->ioport))
 		return -errno;
 	return pci_add_ecam(pci, LAYOUT_ECAM);
 }

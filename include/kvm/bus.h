@@ -76,4 +76,7 @@ bool bus_write(struct bus *bus, struct bus_cache *cache, uint64_t addr, unsigned
 	       uint64_t val);
 void bus_cache_drop(struct bus_cache *cache);
 
+/* A region through which another bus is seen: `dev` is that bus, offsets are addresses on it. */
+extern const struct io_ops bus_window_ops;
+
 #endif

@@ -47,6 +47,29 @@ static void probe_write(void *dev, uint64_t off, unsigned int len, uint64_t val)
 
 static const struct io_ops probe_ops = {.read = probe_read, .write = probe_write};
 
+static void test_window(void **state)
+{
+	struct probe probe = {.id = 3};
+	struct bus outer, inner;
+	uint64_t val;
+
+	(void)state;
+	assert_int_equal(bus_init(&outer, "outer"), 0);
+	assert_int_equal(bus_init(&inner, "inner"), 0);
+	assert_non_null(bus_insert(&inner, "probe", 0x20, 0x10, &probe_ops, &probe));
+	assert_non_null(bus_insert(&outer, "window", 0x1000, 0x100, &bus_window_ops, &inner));
+	assert_true(bus_read(&outer, NULL, 0x1024, 4, &val));
+	assert_int_equal(val, 3 << 16 | 4);
+	assert_true(bus_write(&outer, NULL, 0x1028, 2, 0xabcd));
+	assert_int_equal(probe.last_off, 8);
+	assert_int_equal(probe.last_val, 0xabcd);
+	/* A hole behind the window is one. */
+	bus_read(&outer, NULL, 0x1000, 8, &val);
+	assert_int_equal(val, UINT64_MAX);
+	bus_fini(&outer);
+	bus_fini(&inner);
+}
+
 static void test_offsets_and_holes(void **state)
 {
 	struct probe probe = {.id = 7};
@@ -291,6 +314,7 @@ static void test_movers_and_readers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_offsets_and_holes),
 		cmocka_unit_test(test_insert_errors),
 		cmocka_unit_test(test_cache_sees_removal_and_move),
