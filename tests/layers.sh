@@ -25,7 +25,7 @@ forbid()
 }
 
 top="vm vcpu arch devices control builtin"
-chips="serial i8042 rtc acpi-pm"
+chips="serial i8042 rtc acpi-pm cfi-flash pl061"
 transports="virtio-pci virtio-mmio"
 
 # Layer 0 knows nothing of VMs.
@@ -56,10 +56,11 @@ forbid $(ls rootfs/*.[ch] | grep -v agent) -- $top $chips $transports virtio vir
 # shellcheck disable=SC2046 # a list of files
 forbid $(ls hw/*.c | grep -v vesa) -- pci
 # Only layer 6 is a client or a server of people.
-forbid vm.c vcpu.c devices.c x86/*.c -- builtin
+forbid vm.c vcpu.c devices.c x86/*.c arm/*.c -- builtin
 
-# Nobody but arm/ asks whether this is Arm.
-if grep -rn 'CONFIG_ARM\|__aarch64__' --include='*.[ch]' . | grep -v '^./arm/'; then
+# Nobody asks which machine this is, nor looks into an architecture's folder.
+if grep -rn 'CONFIG_ARM\|__aarch64__\|CONFIG_X86\|__x86_64__\|#include ".*\(arm\|x86\)/' --include='*.[ch]' . |
+	grep -v '^./arm/\|^./x86/\|^./tests/'; then
 	echo "layers: architecture conditionals belong into arm/ and x86/" >&2
 	status=1
 fi

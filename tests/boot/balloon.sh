@@ -76,7 +76,8 @@ wait_line balloon '^GUEST recovered'
 step "and gets it all"
 succeeds "$LKVM" balloon --deflate $((free - 30)) balloon
 until_true "deflating" balloon_is 0
-[ $(($(stat_of free) >> 20)) -gt $((free - 40)) ] || fail "free after deflating: $(stat_of free)"
+free_is_back() { [ $(($(stat_of free) >> 20)) -gt $((free - 40)) ]; }
+until_true "free after deflating" free_is_back
 echo >&3
 wait_line balloon '^GUEST deflated'
 succeeds "$LKVM" pause balloon

@@ -3,7 +3,7 @@
 # SIGTERM (asks the guest), SIGHUP, a second signal (ends at once).
 . "$TESTS/boot/lib.sh"
 kernel=$1
-deaf='rmmod button gpio_keys 2>/dev/null; echo READY; while :; do sleep 1; done'
+deaf='for m in button gpio_keys; do rmmod $m 2>/dev/null; done; echo READY; while :; do sleep 1; done'
 hears='echo READY; while :; do sleep 1; done'
 vm_start deaf "$kernel" "$deaf"
 vm_start term "$kernel" "$hears"
