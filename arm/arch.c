@@ -140,6 +140,7 @@ int arch_vm_init(struct vm *vm)
 	arch->ram = arch_ram(vm->cfg);
 	arch->mem64 = arch_mem64(vm->cfg, arch_max_ipa_bits(vm->kvm_fd));
 	arch_enable(vm, KVM_CAP_ARM_SYSTEM_SUSPEND);
+	arch_enable(vm, KVM_CAP_ARM_NISV_TO_USER);
 	mte_enable(vm);
 	ret = cpu_check(vm);
 	if (ret == 0)
@@ -365,6 +366,11 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_SYSTEM_EVENT:
 		return suspend_exit(vcpu);
+	case KVM_EXIT_ARM_NISV:
+		log_error("vCPU %u: the guest accessed a device at 0x%" PRIx64 " by an instruction of "
+			  "which the CPU does not tell what it did (a pair, a vector, write-back)",
+			  vcpu->id, (uint64_t)vcpu->run->arm_nisv.fault_ipa);
+		return false;
 	case KVM_EXIT_DEBUG:
 		fprintf(stderr, "vCPU %u: step at 0x%" PRIx64 "\n", vcpu->id, cpu_pc(vcpu));
 		return true;

@@ -32,7 +32,9 @@
 
 #define FDT_KEY_POWER 116 /* linux/input-event-codes.h */
 
-#define FDT_MAX_CELLS 256
+#define FDT_PCI_SLOTS 32
+
+#define FDT_MAX_CELLS (FDT_PCI_SLOTS * 4 * 10) /* of the longest, interrupt-map */
 
 /*
  * The tree under construction. After the first failure nothing more is written, so that only the
@@ -319,6 +321,7 @@ static void fdt_write_gpio(struct fdt_writer *w, const struct fdt_machine *m)
 	fdt_put_node(w, "power");
 	fdt_put_string(w, "label", "Power Button");
 	fdt_put_u32(w, "linux,code", FDT_KEY_POWER);
+	fdt_put_flag(w, "wakeup-source");
 	fdt_put_cell(w, FDT_PHANDLE_GPIO);
 	fdt_put_cell(w, LAYOUT_GPIO_POWER);
 	fdt_put_cell(w, 0); /* active high */
@@ -348,6 +351,7 @@ static void fdt_write_chips(struct fdt_writer *w, const struct fdt_machine *m)
 	if (m->flash.size) {
 		fdt_put_node_at(w, "flash", m->flash.base);
 		fdt_put_string(w, "compatible", "cfi-flash");
+		fdt_put_string(w, "label", "System-firmware"); /* EDK2: holds its variables */
 		fdt_put_range(w, m->flash.base, m->flash.size);
 		fdt_put_cells(w, "reg");
 		fdt_put_u32(w, "bank-width", 4);
@@ -363,10 +367,13 @@ static void fdt_pci_range(struct fdt_writer *w, uint32_t space, uint64_t base, u
 	fdt_put_range(w, base, size);
 }
 
-/* Slot and pin to line, as pci.c swizzles; it repeats every four slots. */
+/*
+ * Slot and pin to line, as pci.c swizzles. It repeats every four slots, which a mask could say; but
+ * EDK2, when it makes ACPI of this, takes each entry for one slot.
+ */
 static void fdt_write_intx(struct fdt_writer *w)
 {
-	for (unsigned int slot = 0; slot < 4; slot++) {
+	for (unsigned int slot = 0; slot < FDT_PCI_SLOTS; slot++) {
 		for (unsigned int pin = 1; pin <= 4; pin++) {
 			fdt_put_cell(w, slot << 11);
 			fdt_put_cell64(w, 0);
@@ -378,7 +385,7 @@ static void fdt_write_intx(struct fdt_writer *w)
 		}
 	}
 	fdt_put_cells(w, "interrupt-map");
-	fdt_put_cell(w, 3 << 11);
+	fdt_put_cell(w, (FDT_PCI_SLOTS - 1) << 11);
 	fdt_put_cell64(w, 0);
 	fdt_put_cell(w, 7);
 	fdt_put_cells(w, "interrupt-map-mask");

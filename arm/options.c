@@ -90,6 +90,7 @@ const struct option_spec *arch_run_options(struct vm_config *cfg)
 		{OPTION_FLAG, 0, "no-pvtime", &arch->no_pvtime, 0, "no stolen time", 0},
 		{OPTION_CALL, 0, "kaslr-seed", arch, "N", "for the kernel (random)",
 		 options_set_kaslr_seed},
+		{OPTION_FLAG, 0, "force-pci", &arch->force_pci, 0, "nothing: as it is anyway", 0},
 		{OPTION_STRING, 0, "dump-dtb", &arch->dump_dtb, "FILE",
 		 "also write the device tree there", 0},
 		{OPTION_U32, 0, "override-bad-firmware-cntfrq", &arch->timer_hz, "HZ",

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# display.sh: Debian's framebuffer console, typed at over VNC, by the PS/2
-# keyboard with vesafb and by virtio's with the bochs driver, in its own mode.
+# display.sh FIRST: Debian's framebuffer console, typed at over VNC, by virtio's keyboard
+# with the bochs driver, in its own mode. Before that driver is loaded, the screen is
+# FIRST's (VESA: vesafb; arm64 has none).
 . "$TESTS/boot/lib.sh"
 . "$TESTS/rfb.sh"
+first=$1
 port=5941
 
 # A shell on the screen, as a login would be; the console says how it goes.
@@ -17,8 +19,8 @@ while [ ! -f /tmp/done ]; do sleep 1; done
 echo "TYPED $(cat /tmp/done)"
 '
 vm_start screen generic "$script" --vnc=:$((port - 5900)) --vidmode 800x600
-wait_line screen '^SCREEN 0 .*VESA'
-step "vesafb"
+[ "$first" = none ] || wait_line screen "^SCREEN 0 .*$first"
+step "first: $first"
 wait_line screen '^SCREEN 0 bochs'
 expect_line screen 'lkvm virtio keyboard'
 wait_line screen '^SHELL up'

@@ -134,14 +134,27 @@ static void test_intx(void **state)
 {
 	(void)state;
 	build(GIC_V3_ITS, 1);
-	for (unsigned int slot = 0; slot < 4; slot++) {
+	for (unsigned int slot = 0; slot < 32; slot++) {
 		int entry = (slot * 4) * 10;
 
-		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 160, entry), slot << 11);
-		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 160, entry + 3), 1);
-		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 160, entry + 8),
-				 LAYOUT_SPI_INTX + slot);
+		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 1280, entry), slot << 11);
+		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 1280, entry + 3), 1);
+		assert_int_equal(cell("/pcie@40000000", "interrupt-map", 1280, entry + 8),
+				 LAYOUT_SPI_INTX + slot % 4);
 	}
+}
+
+/* EDK2 keeps its variables in the flash of this label (ArmVirtPkg, NorFlashKvmtoolLib). */
+static void test_flash(void **state)
+{
+	int len;
+
+	(void)state;
+	build(GIC_V3, 1);
+	assert_int_equal(cell64("/flash@2000000", "reg", 4, 2), 0x200000);
+	assert_string_equal(
+		fdt_getprop(fdt, fdt_path_offset(fdt, "/flash@2000000"), "label", &len),
+		"System-firmware");
 }
 
 static void test_msi(void **state)
@@ -269,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_no_initrd),
 		cmocka_unit_test(test_interrupts),
 		cmocka_unit_test(test_intx),
+		cmocka_unit_test(test_flash),
 		cmocka_unit_test(test_msi),
 		cmocka_unit_test(test_redistributors),
 		cmocka_unit_test(test_windows),

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# arm64-cpu.sh: the CPU that the guest gets: performance counters when asked for, SVE as long as asked
+# for, pointer authentication, stolen time unless not wanted; on the host CPUs that were named.
+. "$TESTS/boot/lib.sh"
+
+script='
+echo "FEATURES $(sed -n "s/^Features.*: //p" /proc/cpuinfo | head -n 1) end"
+echo "SVE $(cat /proc/sys/abi/sve_default_vector_length)"
+dmesg | grep -iE "perf|stolen|psci|Address authentication|Generic authentication"
+ls /sys/bus/event_source/devices
+echo "STOLEN $(awk "/^cpu / { print NF }" /proc/stat)"
+while :; do sleep 1; done
+'
+vm_start all generic "$script" --pmu --vcpu-affinity 1
+vm_start less generic "$script" --sve-max-vl 128 --no-pvtime --disable-mte
+for vm in all less; do wait_line $vm '^STOLEN'; done
+for vm in all less; do console $vm | grep -aE 'FEATURES|SVE|perf|tolen|auth|PSCI|pmu'; done
+for vm in all less; do expect_line $vm 'psci: PSCIv1\.[1-9]'; done
+
+# The one vCPU thread, and no other, is bound to CPU 1.
+bound=$(grep -hc '^Cpus_allowed_list:[[:space:]]*1$' "/proc/${VM_PID[all]}"/task/*/status | grep -c '^1$' || :)
+[ "$bound" = 1 ] || fail "$bound threads are bound to CPU 1"
+
+# has HOST_FEATURE VM REGEX: where the host's CPU has it, so does the guest's.
+has() { ! grep -qw "$1" /proc/cpuinfo || expect_line "$2" "$3"; }
+has paca all '^FEATURES .* paca .*end'
+has sve all '^FEATURES .* sve .*end'
+has sve less '^SVE 16$'
+expect_line all 'hw perfevents: enabled with armv8_pmuv3'
+refuse_line less 'hw perfevents: enabled'
+expect_line all 'arm-pv: using stolen time PV'
+refuse_line less 'using stolen time PV'
+for vm in all less; do
+	succeeds "$LKVM" stop --timeout 60 $vm
+	wait_exit $vm 0 5
+	no_complaints $vm
+done
