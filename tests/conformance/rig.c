@@ -3,17 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kvm/loop.h"
 #include "kvm/worker.h"
 #include "rig.h"
 
+#define RIG_ROUNDS	 3
 #define OTHER_FIRST_RING 8 /* places of rings in RAM that the other device has */
 
 /* --- life --- */
+
+static void rig_add_round(void *arg);
 
 static void rig_attach(struct rig *rig)
 {
 	rig->vdev = rig->kind->create(rig);
 	CHECK(rig->vdev);
+	worker_call(rig->vdev->worker, rig_add_round, rig);
+	CHECK(rig->round);
 	rig->way->attach(rig);
 }
 
@@ -125,6 +131,8 @@ void rig_driver_ok(struct rig *rig)
 	if (!rig->way->legacy)
 		status |= VIRTIO_CONFIG_S_FEATURES_OK;
 	rig->way->set_status(rig, status | VIRTIO_CONFIG_S_DRIVER_OK);
+	/* A device looks at its queues once when it starts. That is over before a check begins. */
+	rig_settle(rig);
 }
 
 void rig_start(struct rig *rig, uint64_t features)
@@ -160,16 +168,35 @@ uint32_t rig_send(struct rig *rig, unsigned int q, const struct drv_buf *bufs, u
 	return rig_wait(rig, q);
 }
 
-static void rig_nothing(void *arg)
+static void rig_round(void *arg, uint32_t events)
 {
-	(void)arg;
+	struct rig *rig = arg;
+
+	(void)events;
+	if (++rig->rounds < RIG_ROUNDS)
+		loop_arm_timer(rig->round, 1);
 }
 
-/* A round of the worker's loop sees all events that were there when it began. */
+static void rig_add_round(void *arg)
+{
+	struct rig *rig = arg;
+
+	rig->round = loop_add_timer(virtio_loop(rig->vdev), rig_round, rig);
+}
+
+/* A round of the worker's loop sees all events that there were when it began. */
+static void rig_begin_rounds(void *arg)
+{
+	struct rig *rig = arg;
+
+	rig->rounds = 0;
+	loop_arm_timer(rig->round, 1);
+}
+
 void rig_settle(struct rig *rig)
 {
-	for (unsigned int i = 0; i < 4; i++)
-		worker_call(rig->vdev->worker, rig_nothing, NULL);
+	worker_call(rig->vdev->worker, rig_begin_rounds, rig);
+	CHECK(DRV_WAIT(rig->rounds == RIG_ROUNDS));
 }
 
 bool rig_interrupted(struct rig *rig)

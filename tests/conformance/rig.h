@@ -101,6 +101,10 @@ struct rig {
 	unsigned int first_ring; /* its queues' places in RAM begin here */
 	uint64_t features;	 /* as accepted by the last rig_start() */
 
+	/* For rig_settle(): a timer in the device's loop, and how often it has run. */
+	struct loop_source *round;
+	atomic_uint rounds;
+
 	/* Of the transport. */
 	struct virtio_pci *vp;
 	struct virtio_mmio *mio;

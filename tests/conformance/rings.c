@@ -167,11 +167,9 @@ static void ignores_write_on_indirect(struct rig *rig)
 	int id;
 
 	rig_start(rig, INDIRECT);
-	rig_toy(rig)->hold = true;
 	memset(rig_ptr(rig, BUF(0)), 0, 0x2000);
 	id = drv_add(&rig->q[0], bufs, 1, 1, TABLE);
 	*last_flags(rig, id) |= DRV_F_WRITE;
-	rig_toy(rig)->hold = false;
 	rig->way->notify(rig, 0);
 	CHECK(drv_wait_used(&rig->q[0], &id, &len));
 	CHECK_EQ(len, 32);
@@ -328,13 +326,11 @@ static void packed_id_of_last(struct rig *rig)
 	struct drv_queue *q = &rig->q[0];
 
 	rig_start(rig, 0);
-	rig_toy(rig)->hold = true;
 	CHECK(drv_add(q, bufs, 1, 2, 0) == 0);
 	drv_desc(q, 0)->a = drv_desc(q, 1)->a = 0x7777;
 	drv_desc(q, 2)->a = 4242;
 	q->nr_descs[4242] = 3;
 	q->busy[4242] = true;
-	rig_toy(rig)->hold = false;
 	rig->way->notify(rig, 0);
 	CHECK_EQ(rig_wait(rig, 0), 32);
 	CHECK_EQ(drv_desc(q, 0)->a, 4242);
