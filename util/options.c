@@ -165,14 +165,18 @@ static int options_apply(const struct option_spec *opt, bool opposite, const cha
 
 /*
  * After '?' or ':' of getopt. For a long option it leaves the whole word in argv[optind - 1] and in
- * optopt its val, 0 when there is none of that name; for a short one the letter is in optopt.
+ * optopt its val, 0 when there is none of that name; for a short one the letter is in optopt, and
+ * argv[optind] is the word as long as there is more in it. Bytes of other alphabets are negative.
  */
 static int options_complain(char **argv, int c)
 {
 	const char *word = argv[optind - 1];
 	int name_len = (int)strcspn(word, "=");
 
-	if (optopt > 0 && optopt < OPTIONS_VAL_HELP)
+	if (optopt < 0)
+		log_error("unknown option %s",
+			  argv[optind] && strchr(argv[optind], optopt) ? argv[optind] : word);
+	else if (optopt && optopt < OPTIONS_VAL_HELP)
 		log_error(c == ':' ? "option -%c wants a value" : "unknown option -%c", optopt);
 	else if (c == ':')
 		log_error("option %.*s wants a value", name_len, word);

@@ -139,6 +139,8 @@ static void test_errors(void **state)
 		{"run Image --foo bar", "Error: unknown option --foo\n"},
 		{"run -x", "Error: unknown option -x\n"},
 		{"run -rx", "Error: unknown option -x\n"},
+		{"run -\u00e9", "Error: unknown option -\u00e9\n"},
+		{"run -r\u00e9x Image", "Error: unknown option -r\u00e9x\n"},
 		{"run --cpus 4x", "Error: option --cpus wants a number, not '4x'\n"},
 		{"run -c 4x", "Error: option -c wants a number, not '4x'\n"},
 		{"run -c 99999999999", "Error: option -c: '99999999999' is too large\n"},
