@@ -40,13 +40,14 @@ static uint64_t p9_iov_copy(const struct iovec *iov, unsigned int nr, uint64_t o
 	uint64_t done = 0;
 
 	for (unsigned int i = 0; i < nr && done < len; i++) {
-		uint8_t *at = (uint8_t *)iov[i].iov_base + off;
 		uint64_t part;
+		uint8_t *at;
 
 		if (off >= iov[i].iov_len) {
 			off -= iov[i].iov_len;
 			continue;
 		}
+		at = (uint8_t *)iov[i].iov_base + off;
 		part = MIN(iov[i].iov_len - off, len - done);
 		memcpy(to_iov ? at : bytes + done, to_iov ? bytes + done : at, part);
 		done += part;
