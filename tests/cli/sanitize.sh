@@ -21,7 +21,7 @@ build() {
 # check NAME PROGRAM: a test that skips (77) has no complaint either
 check() {
 	local status=0
-	timeout 300 "$WORK/$1/tests/$2" >"$WORK/test.log" 2>&1 || status=$?
+	timeout 600 "$WORK/$1/tests/$2" >"$WORK/test.log" 2>&1 || status=$?
 	if [ $status != 0 ] && [ $status != 77 ]; then
 		tail -n 40 "$WORK/test.log"
 		echo "$2 failed with the $1 sanitizer"

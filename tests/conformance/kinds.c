@@ -152,6 +152,8 @@ static struct disk_fixture *disk_of(struct disk *disk)
 
 static int mem_preadv(struct disk *disk, struct iovec *iov, int nr, uint64_t off)
 {
+	if (disk_of(disk)->seen.delay_us)
+		usleep(disk_of(disk)->seen.delay_us);
 	for (int i = 0; i < nr; off += iov[i++].iov_len)
 		memcpy(iov[i].iov_base, disk_of(disk)->seen.data + off, iov[i].iov_len);
 	return 0;

@@ -29,6 +29,7 @@ static const struct {
 	{"MMIO", mmio_checks},
 	{"Devices", device_checks},
 	{"Hostile drivers", hostile_checks},
+	{"Threads", thread_checks},
 };
 
 /* --- how a check ends early --- */
@@ -95,7 +96,7 @@ static void run_once(const struct check *check)
 
 	snprintf(running, sizeof(running), "FAILED %s %s: %s, %s, %s ring", check->section,
 		 check->what, now.kind->name, now.way->name, now.packed ? "packed" : "split");
-	alarm(LIMIT);
+	alarm(getenv("LONG") ? 20 * LIMIT : LIMIT);
 	if (step(begin, &rig) && step(check->run, &rig) && step(end, &rig))
 		return;
 	printf("%s\n\t%s\n", running, why);

@@ -226,6 +226,7 @@ struct rig_disk {
 	struct disk *disk;
 	uint8_t data[RIG_DISK_SECTORS * 512];
 	atomic_uint flushes, writes;
+	atomic_uint delay_us; /* how long a read takes */
 };
 struct rig_disk *rig_disk(struct rig *rig);
 void rig_type(struct rig *rig, const char *text); /* at the console */

@@ -46,7 +46,7 @@ struct check {
 
 /* Tables end with an entry whose run is NULL. */
 extern const struct check core_checks[], ring_checks[], pci_checks[], legacy_checks[],
-	mmio_checks[], device_checks[], hostile_checks[];
+	mmio_checks[], device_checks[], hostile_checks[], thread_checks[];
 
 /* Ends the check, if it does not hold. */
 #define CHECK(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
