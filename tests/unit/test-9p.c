@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* links: 9p/server.c 9p/op-name.c 9p/op-io.c 9p/op-attr.c 9p/fid.c 9p/share.c 9p/wire.c 9p/iov.c 9p/params.c util/options.c util/util.c util/log.c */
 /* The 9P server on a real folder: what a Linux client does, and what a hostile one might. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -320,6 +321,101 @@ static void test_symlink_race(void **state)
 	sw.end = true;
 	pthread_join(thread, NULL);
 	assert_true(inside && refused);
+}
+
+/* What each request that changes a folder does to it, by the fid 1 and names in it. */
+static void change_folder(struct setup *s, unsigned int how)
+{
+	switch (how) {
+	case 0:
+		call(s, P9_TMKDIR, "dsdd", 1, "made", 0755, 0);
+		break;
+	case 1:
+		call(s, P9_TLCREATE, "dsddd", 1, "created", O_RDWR | O_CREAT, 0644, 0);
+		break;
+	case 2:
+		call(s, P9_TSYMLINK, "dssd", 1, "linked", "x", 0);
+		break;
+	case 3:
+		call(s, P9_TUNLINKAT, "dsd", 1, "secret", 0);
+		break;
+	case 4:
+		call(s, P9_TRENAMEAT, "dsds", 1, "secret", 1, "renamed");
+		break;
+	case 5:
+		call(s, P9_TRENAMEAT, "dsds", CL_ROOT, "hello", 1, "moved-in");
+		break;
+	case 6:
+		if (walk1(s, 1, 2, "secret") == 0) {
+			call(s, P9_TSETATTR, "dddddqqqqq", 2, 1, 0777, 0, 0, Q(0), Q(0), Q(0), Q(0),
+			     Q(0));
+			if (call(s, P9_TLOPEN, "dd", 2, O_RDWR | O_TRUNC) == 0)
+				write_data(s, 2, 0, "hacked");
+			clunk(s, 2);
+		}
+		break;
+	case 7:
+		call(s, P9_TMKNOD, "dsdddd", 1, "fifo", S_IFIFO | 0644, 0, 0, 0);
+		break;
+	}
+}
+
+static unsigned int names_in(const char *path)
+{
+	DIR *dir = opendir(path);
+	unsigned int nr = 0;
+
+	while (dir && readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+/* The same, with requests that write: whatever they hit, it is never the outside. */
+static void test_symlink_race_writes(void **state)
+{
+	char outside[96], secret[128], got[32] = "", want[32] = "";
+	unsigned int names, walks = 0, refused = 0;
+	struct setup *s = *state;
+	struct swapper sw = {0};
+	pthread_t thread;
+	struct stat st;
+	int fd;
+
+	snprintf(outside, sizeof(outside), "%s/outside", s->top);
+	snprintf(secret, sizeof(secret), "%s/secret", outside);
+	fd = open(secret, O_RDONLY);
+	assert_true(pread(fd, want, sizeof(want) - 1, 0) > 0);
+	fstat(fd, &st);
+	names = names_in(outside);
+	assert_int_equal(symlink("../outside", at(s, "link")), 0);
+	strcpy(sw.a, at(s, "dir"));
+	strcpy(sw.b, at(s, "link"));
+	assert_int_equal(pthread_create(&thread, NULL, swap_names, &sw), 0);
+	for (unsigned int i = 0; i < 20000 && (i < 4000 || !walks || !refused); i++) {
+		if (walk1(s, CL_ROOT, 1, "dir")) {
+			refused++;
+			continue;
+		}
+		refused += field(s, 2, 1) == P9_QT_SYMLINK;
+		walks += field(s, 2, 1) == P9_QT_DIR;
+		change_folder(s, i % 8);
+		clunk(s, 1);
+	}
+	sw.end = true;
+	pthread_join(thread, NULL);
+	assert_true(walks && refused);
+	assert_int_equal(names_in(outside), names);
+	assert_true(pread(fd, got, sizeof(got) - 1, 0) > 0);
+	assert_string_equal(got, want);
+	close(fd);
+	{
+		struct stat now;
+
+		assert_int_equal(stat(secret, &now), 0);
+		assert_int_equal(now.st_ino, st.st_ino);
+		assert_int_equal(now.st_mode, st.st_mode);
+	}
 }
 
 /* --- files --- */
@@ -749,6 +845,64 @@ static void test_lying_strings(void **state)
 	assert_int_equal(access(at(s, "zzzzz"), F_OK), -1);
 }
 
+/* A request of that format about the root, one name in a walk, with "n" in each string; where string nr is. */
+static uint32_t build_plain(struct cl_msg *m, uint8_t type, const char *fmt, unsigned int nr)
+{
+	static const struct {
+		char c;
+		unsigned int len;
+	} ints[] = {{'b', 1}, {'w', 2}, {'d', 4}, {'q', 8}};
+	uint32_t at = 0;
+
+	cl_build(m, type, 7, "");
+	for (; *fmt; fmt++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(ints); i++)
+			if (*fmt == ints[i].c)
+				cl_int(m, ints[i].len, *fmt == 'w');
+		if (*fmt != 's')
+			continue;
+		if (!nr--)
+			at = m->len;
+		cl_int(m, 2, 1);
+		cl_bytes(m, "n", 1);
+	}
+	cl_finish(m);
+	return at;
+}
+
+/* The same in every request that has strings; the others of it tell the truth. */
+static void test_lying_strings_everywhere(void **state)
+{
+	static const uint16_t lies[] = {0x7fff, 0x8000, 0xfffe, 0xffff};
+	static const struct {
+		uint8_t type;
+		const char *fmt;
+	} requests[] = {
+		{P9_TVERSION, "ds"},	 {P9_TATTACH, "ddssd"},	    {P9_TLCREATE, "dsddd"},
+		{P9_TSYMLINK, "dssd"},	 {P9_TMKNOD, "dsdddd"},	    {P9_TRENAME, "dds"},
+		{P9_TXATTRWALK, "dds"},	 {P9_TXATTRCREATE, "dsqd"}, {P9_TLOCK, "dbdqqds"},
+		{P9_TGETLOCK, "dbqqds"}, {P9_TLINK, "dds"},	    {P9_TMKDIR, "dsdd"},
+		{P9_TRENAMEAT, "dsds"},	 {P9_TUNLINKAT, "dsd"},	    {P9_TWALK, "ddws"},
+	};
+	struct setup *s = *state;
+	uint32_t at;
+	int ret;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(requests); i++) {
+		for (unsigned int l = 0; l < 3 * ARRAY_SIZE(lies); l++) {
+			at = build_plain(&s->out, requests[i].type, requests[i].fmt, l % 3);
+			if (!at)
+				continue;
+			memcpy(s->out.bytes + at, &lies[l / 3], 2);
+			ret = send_msg(s);
+			/* The fid of an attach is taken, which may be found out first. */
+			assert_true(ret == -EBADMSG ||
+				    (ret == -EBADF && requests[i].type == P9_TATTACH));
+		}
+	}
+	assert_int_equal(walk1(s, CL_ROOT, 1, "hello"), 0);
+}
+
 /* Every type with bodies of every length: an answer each, and nothing of ours is hurt. */
 static void test_any_bytes(void **state)
 {
@@ -1062,6 +1216,7 @@ int main(void)
 		T(test_dotdot),
 		T(test_symlinks),
 		T(test_symlink_race),
+		T(test_symlink_race_writes),
 		T(test_files),
 		T(test_names),
 		T(test_unlinked),
@@ -1077,6 +1232,7 @@ int main(void)
 		T(test_msize),
 		T(test_lying_sizes),
 		T(test_lying_strings),
+		T(test_lying_strings_everywhere),
 		T(test_any_bytes),
 		T(test_no_room),
 		T(test_readonly),
