@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # make [O=dir] [V=1] [WERROR=1] [ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-]
-# make check | check-unit | demo | install DESTDIR= PREFIX=
+# make check | check-unit | fuzz | demo | install DESTDIR= PREFIX=
 
 MAKEFLAGS += --no-builtin-rules
 

@@ -33,6 +33,32 @@ $(foreach t,$(wildcard tests/unit/test-*.c),$(eval $(call unit_rule,$(notdir $(t
 -include $(UNIT_PROGRAMS:=.d)
 endif
 
+# --- fuzzers: tests/fuzz/fuzz-NAME.c says what it links as unit tests do; `make fuzz` builds all into
+# $(OUT)/fuzz, with objects of their own, as they are instrumented ---
+
+FUZZ_CC ?= clang
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -pthread \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+fuzz_words = $(shell sed -n 's|^/\* $(1): \(.*\) \*/.*|\1|p' tests/fuzz/$(2).c)
+
+FUZZERS :=
+define fuzz_rule
+FUZZERS += $(OUT)/fuzz/$(1)
+$(OUT)/fuzz/$(1): $(patsubst %.c,$(OUT)/fuzz/%.o,tests/fuzz/$(1).c $(call fuzz_words,links,$(1)))
+	$$(call say,FUZZ,$$@) $(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $$@ $$^ \
+		$(shell $(PKG_CONFIG) --libs $(LIBS) $(call fuzz_words,libs,$(1)) 2>/dev/null) $$(LDLIBS)
+endef
+ifneq ($(filter fuzz,$(MAKECMDGOALS)),)
+$(foreach f,$(wildcard tests/fuzz/fuzz-*.c),$(eval $(call fuzz_rule,$(notdir $(f:.c=)))))
+-include $(shell find $(OUT)/fuzz -name '*.d' 2>/dev/null)
+endif
+$(OUT)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP \
+		-c -o $@ $<
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+
 # --- tiny guests: guest.mk adds to GUEST_IMAGES, all in $(OUT)/tests/guest ---
 
 GUEST_IMAGES :=
