@@ -45,6 +45,19 @@ void arch_vcpu_dump(struct vcpu *vcpu, FILE *out)
 	fprintf(out, "vcpu %u\n", vcpu->id);
 }
 
+int agent_exec(struct agent *agent, const char *conf, size_t len, int fd)
+{
+	(void)agent, (void)conf, (void)len, (void)fd;
+	return -ENOTCONN;
+}
+
+int rootfs_exec_conf(const struct rootfs *rootfs, const struct rootfs_command *command, char **text,
+		     size_t *len)
+{
+	(void)rootfs, (void)command, (void)text, (void)len;
+	return -ENOENT;
+}
+
 int arch_nmi(struct vm *vm, unsigned int cpu)
 {
 	if (cpu >= vm->nr_vcpus)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: tests/conformance/rig.c tests/conformance/ways.c tests/conformance/kinds.c tests/conformance/machine.c virtio/device.c virtio/lend.c virtio/virtq.c virtio/pci.c virtio/pci-legacy.c virtio/mmio.c virtio/blk.c virtio/net.c virtio/console.c virtio/rng.c virtio/balloon.c virtio/input.c pci.c pci-msix.c bus.c memory.c disk/queue.c disk/uring.c disk/limit.c ui/seat.c util/worker.c util/loop.c util/util.c util/log.c */
+/* links: tests/conformance/kinds.c tests/conformance/machine.c tests/conformance/rig.c tests/conformance/ways.c virtio/device.c virtio/lend.c virtio/virtq.c virtio/pci.c virtio/pci-legacy.c virtio/mmio.c virtio/blk.c virtio/net.c virtio/net-pair.c virtio/net-ctrl.c virtio/vhost.c virtio/console.c virtio/rng.c virtio/balloon.c virtio/input.c virtio/vsock.c virtio/vsock-conn.c net/vsock.c util/unix.c util/options.c virtio/multiport.c util/stream.c pci.c pci-msix.c bus.c memory.c disk/queue.c disk/uring.c disk/limit.c ui/seat.c util/worker.c util/loop.c util/util.c util/log.c */
 /*
  * Whole virtio devices behind their transports under a fuzzer, on the conformance suite's machine.
  * The input's first bytes choose device, transport and ring format; the rest is a script for a
