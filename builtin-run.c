@@ -202,6 +202,32 @@ static int run_parse_vsock(const struct option_spec *opt, const char *word)
 	return words ? vsock_params_parse(&run->cfg.vsock, words) : -ENOMEM;
 }
 
+static int run_parse_fs(const struct option_spec *opt, const char *word)
+{
+	struct run_options *run = opt->value;
+	struct vm_config *cfg = &run->cfg;
+	struct fs_params *fs = &cfg->fs[cfg->nr_fs];
+	char *words = strdup(word); /* fs points into it; lives as long as the process */
+
+	if (!words)
+		return -ENOMEM;
+	if (cfg->nr_fs == CONFIG_MAX_SHARES) {
+		log_error("--fs %s: more than %d shares", word, CONFIG_MAX_SHARES);
+		return -EINVAL;
+	}
+	if (fs_params_parse(fs, words) < 0)
+		return -EINVAL;
+	for (unsigned int i = 0; i < cfg->nr_fs; i++) {
+		if (!strcmp(cfg->fs[i].tag, fs->tag)) {
+			log_error("--fs %s: the tag '%s' is taken by %s", word, fs->tag,
+				  cfg->fs[i].name);
+			return -EINVAL;
+		}
+	}
+	cfg->nr_fs++;
+	return 0;
+}
+
 static int run_parse_console(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
@@ -454,6 +480,8 @@ static int run_parse(struct run_options *run, int argc, char **argv)
 		 "a NIC: user, tap, passt or none (docs/networking.md)", run_parse_network},
 		{OPTION_CALL, 0, "9p", run, "DIR[,tag=TAG][,ro]",
 		 "share a folder with the guest (docs/sharing.md)", run_parse_9p},
+		{OPTION_CALL, 0, "fs", run, "tag=TAG,dir=DIR[,KEY=VALUE..]",
+		 "the same by virtio-fs, which virtiofsd serves", run_parse_fs},
 		{OPTION_CALL, 0, "vsock", run, "CID[,uds=PATH]",
 		 "sockets between guest and host (docs/vsock.md)", run_parse_vsock},
 		{OPTION_CALL, 0, "virtio-transport", run, "KIND",

@@ -158,6 +158,17 @@ static int devices_create_shares(struct vm *vm)
 	return ret;
 }
 
+static int devices_create_fs(struct vm *vm)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < vm->cfg->nr_fs && ret == 0; i++)
+		ret = devices_add_virtio_on(vm,
+					    fs_create(&vm->mem, vm->fs[i], &vm->cfg->fs[i]),
+					    vm->cfg->fs[i].transport);
+	return ret;
+}
+
 static int devices_create_ports(struct vm *vm)
 {
 	int ret = 0;
@@ -201,7 +212,7 @@ static int devices_create_input(struct vm *vm)
 static int (*const devices_table[])(struct vm *vm) = {
 	devices_create_disks,  devices_create_scsi,    devices_create_nics,    devices_create_console, devices_create_rng,
 	devices_create_balloon, devices_create_vsock,
-	devices_create_shares, devices_create_display, devices_create_input, devices_create_ports,
+	devices_create_shares, devices_create_fs, devices_create_display, devices_create_input, devices_create_ports,
 };
 
 int devices_create(struct vm *vm)

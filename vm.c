@@ -524,12 +524,47 @@ static int vm_open_disk(struct vm *vm, unsigned int i)
 	return vm->disk[i] || vm->disk_backend[i] ? 0 : -EIO;
 }
 
+static int vm_connect_fs(void *arg)
+{
+	const struct fs_params *params = arg;
+
+	return vhost_user_connect(params->name, params->socket, 0);
+}
+
+static int vm_connect_virtiofsd(void *arg)
+{
+	return virtiofsd_connect(arg);
+}
+
+static int vm_open_fs(struct vm *vm, unsigned int i)
+{
+	const struct fs_params *params = &vm->cfg->fs[i];
+	struct vhost_user_backend be = {
+		.name = params->name,
+		.connect = vm_connect_fs,
+		.arg = (void *)params,
+	};
+
+	if (!params->socket) {
+		vm->virtiofsd[i] = virtiofsd_create(params, vm->loop);
+		if (!vm->virtiofsd[i])
+			return -EIO;
+		be.connect = vm_connect_virtiofsd;
+		be.arg = vm->virtiofsd[i];
+	}
+	vm->fs[i] = vhost_user_open(&be);
+	return vm->fs[i] ? 0 : -EIO;
+}
+
 static int vm_open_backends(struct vm *vm)
 {
 	const struct vm_config *cfg = vm->cfg;
 
 	for (unsigned int i = 0; i < cfg->nr_disks; i++)
 		if (vm_open_disk(vm, i) < 0)
+			return -EIO;
+	for (unsigned int i = 0; i < cfg->nr_fs; i++)
+		if (vm_open_fs(vm, i) < 0)
 			return -EIO;
 	for (unsigned int i = 0; i < cfg->nr_nics; i++) {
 		const struct nic_params *nic = &cfg->nic[i];
@@ -694,6 +729,11 @@ static void vm_close_backends(struct vm *vm)
 		vm_close_fd(vm->scsi_fd[--vm->nr_scsi]);
 	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
 		net_backend_close(vm->nic[i]);
+	for (unsigned int i = 0; i < CONFIG_MAX_SHARES; i++) {
+		/* Told to end, virtiofsd has nothing to say of a connection that is closed. */
+		virtiofsd_destroy(vm->virtiofsd[i]);
+		vhost_user_close(vm->fs[i]);
+	}
 	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++) {
 		disk_close(vm->disk[i]);
 		vhost_user_close(vm->disk_backend[i]);

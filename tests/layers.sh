@@ -29,7 +29,7 @@ chips="serial i8042 rtc acpi-pm cfi-flash pl061"
 transports="virtio-pci virtio-mmio"
 
 # Layer 0 knows nothing of VMs.
-forbid util/*.c disk/*.c net/*.c ui/*.c 9p/*.c -- $top $chips $transports virtio virtio-models virtq \
+forbid util/*.c disk/*.c net/*.c ui/*.c 9p/*.c fs/*.c -- $top $chips $transports virtio virtio-models virtq \
 	pci mmio ioport bus irq memory config
 # Layer 1.
 forbid mmio.c ioport.c bus.c irq.c memory.c virtio/virtq*.c -- $top $chips $transports virtio \
@@ -45,7 +45,7 @@ forbid pci.c pci-msix.c -- $top $chips $transports virtio virtio-models virtq co
 forbid virtio/device.c virtio/lend.c virtio/pci*.[ch] virtio/mmio.c -- $top $chips virtio-models config
 # Layer 4: models do not see how the guest reaches them; nobody sees the VM.
 forbid virtio/blk.c virtio/net*.[ch] virtio/console.c virtio/multiport.c virtio/rng.c virtio/balloon.c \
-	virtio/9p.c virtio/input.c virtio/vhost*.c virtio/vsock*.[ch] virtio/scsi.c \
+	virtio/9p.c virtio/input.c virtio/vhost*.c virtio/fs.c virtio/vsock*.[ch] virtio/scsi.c \
 	-- $top $chips $transports pci mmio ioport bus irq config
 forbid hw/*.c -- $top $transports virtio virtio-models config
 # What makes a folder the guest's root knows configurations; of the VM only agent.c.

@@ -9,6 +9,7 @@
 #include "kvm/9p.h"
 #include "kvm/disk.h"
 #include "kvm/display.h"
+#include "kvm/fs.h"
 #include "kvm/net.h"
 #include "kvm/port.h"
 #include "kvm/scsi.h"
@@ -61,6 +62,8 @@ struct vm_config {
 	struct scsi_params scsi[CONFIG_MAX_SCSI];
 	unsigned int nr_shares;
 	struct p9_params share[CONFIG_MAX_SHARES];
+	unsigned int nr_fs;
+	struct fs_params fs[CONFIG_MAX_SHARES];
 	bool rng, balloon;
 	struct vsock_params vsock;
 	unsigned int nr_ports;

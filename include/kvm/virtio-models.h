@@ -23,6 +23,7 @@ struct seat;
 struct scsi_params;
 struct vsock_uds;
 struct vhost_user;
+struct fs_params;
 
 struct virtio_device *blk_create(const struct memory *mem, const char *name, struct disk *disk,
 				 const struct disk_params *params); /* borrowed, too */
@@ -32,6 +33,8 @@ int blk_resize(struct virtio_device *vdev, uint64_t size);
 #define VHOST_USER_BLK_CONFIG_SIZE offsetof(struct virtio_blk_config, max_secure_erase_sectors)
 struct virtio_device *vhost_user_blk_create(const struct memory *mem, struct vhost_user *vu,
 					    const struct disk_params *params);
+struct virtio_device *fs_create(const struct memory *mem, struct vhost_user *vu,
+				const struct fs_params *params);
 struct virtio_device *net_create(const struct memory *mem, const char *name,
 				 struct net_backend *be, const unsigned char mac[6]);
 struct virtio_device *console_create(const struct memory *mem, const char *name,

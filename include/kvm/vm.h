@@ -28,6 +28,7 @@ struct vcpu;
 struct vesa;
 struct vhost_user;
 struct virtio_device;
+struct virtiofsd;
 
 /*
  *             power_on            pause
@@ -73,6 +74,8 @@ struct vm {
 	struct seat seat; /* keyboard and pointer; the machine's devices come and go */
 	struct disk *disk[CONFIG_MAX_DISKS]; /* NULL where a back end is */
 	struct vhost_user *disk_backend[CONFIG_MAX_DISKS];
+	struct virtiofsd *virtiofsd[CONFIG_MAX_SHARES]; /* of fs[]; NULL: not started by us */
+	struct vhost_user *fs[CONFIG_MAX_SHARES];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
 	struct port_host *port[CONFIG_MAX_PORTS];
