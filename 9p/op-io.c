@@ -398,10 +398,13 @@ int p9_do_getlock(struct p9_call *c)
 		ret = p9_call_file(c, id, &fid);
 	if (ret == 0)
 		ret = p9_lock_range(&lock, type, start, len);
-	if (ret == 0 && (fid->io_fd < 0 || type == P9_UNLCK))
+	if (ret == 0 && fid->io_fd < 0)
 		ret = -EINVAL;
 	if (ret)
 		return ret;
+	/* Linux does not say which lock it would set: all that are in the way of one or the other. */
+	if (type == P9_UNLCK)
+		lock.l_type = F_WRLCK;
 	fd = p9_lock_fd(c, fid);
 	if (fd < 0)
 		return fd;

@@ -1005,6 +1005,11 @@ static void test_locks(void **state)
 	assert_int_equal(call(s, P9_TGETLOCK, "dbqqds", 1, 1, Q(0), Q(0), 1, "client"), 0);
 	assert_int_equal(field(s, 0, 1), 1);
 	assert_int_equal(field(s, 9, 8), 5);
+	/* Which is how Linux asks (fs/9p/vfs_file.c): for a lock of no type. */
+	assert_int_equal(call(s, P9_TGETLOCK, "dbqqds", 1, 2, Q(0), Q(0), 1, "client"), 0);
+	assert_int_equal(field(s, 0, 1), 1);
+	assert_int_equal(call(s, P9_TGETLOCK, "dbqqds", 1, 2, Q(5), Q(0), 1, "client"), 0);
+	assert_int_equal(field(s, 0, 1), 2);
 	assert_int_equal(lock(s, 1, 1, 5, 10), 0);
 	fl.l_len = 0;
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &fl), -1);
