@@ -72,9 +72,12 @@ static const char *boot_strerror(int err)
 	}
 }
 
-static int boot_load_kernel(const char *path, const struct memory *mem, struct kernel *kernel)
+/* A guest that lives for one command had rather be up soon than at a random address. */
+static int boot_load_kernel(const struct vm_config *cfg, const struct memory *mem,
+			    struct kernel *kernel)
 {
-	struct kernel_file file = {.path = path};
+	const char *path = cfg->kernel;
+	struct kernel_file file = {.path = path, .unpack = cfg->rootfs};
 	int ret;
 
 	ret = boot_open(path, &file.size);
@@ -156,7 +159,7 @@ int boot_load(struct boot *boot, const struct vm_config *cfg, const char *cmdlin
 	int ret;
 
 	*boot = (struct boot){.cmdline = cmdline};
-	ret = boot_load_kernel(cfg->kernel, mem, &boot->kernel);
+	ret = boot_load_kernel(cfg, mem, &boot->kernel);
 	if (ret < 0)
 		return ret;
 	if (boot->kernel.protocol == KERNEL_FLAT) {

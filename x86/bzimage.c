@@ -155,6 +155,6 @@ int bzimage_load(const struct kernel_file *file, const struct memory *mem, struc
 		if (hdr->xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G)
 			kernel->initrd_end = UINT64_MAX;
 	}
-	ret = bzimage_load_unpacked(file, mem, off, kernel);
+	ret = file->unpack ? bzimage_load_unpacked(file, mem, off, kernel) : 1;
 	return ret == 1 ? kernel_read(file, mem, load, size, off) : ret;
 }

@@ -35,6 +35,7 @@ struct kernel_file {
 	const char *path; /* as typed */
 	int fd;
 	uint64_t size;
+	bool unpack; /* a packed kernel may be unpacked here: sooner up, but without KASLR */
 	size_t head_size;   /* bytes of head that the file has */
 	uint8_t head[4096]; /* headers of all formats lie in here */
 };

@@ -114,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mem_init(&mem, ram);
 	file_init(&file, image, sizeof(image),
 		  data[2] < 128 ? FUZZ_FILE : (data[2] << 8 | data[3]) % FUZZ_FILE);
+	file.unpack = data[1] & 0x80;
 	fuzz_load(&file, &mem, ram);
 	file_fini(&file);
 	mem_fini(&mem);
