@@ -74,9 +74,10 @@ int scsi_open(const struct scsi_params *params)
 		err = scsi_probe(fd, params);
 	if (!err)
 		return fd;
+	/* Kernels differ in which of the two they say. */
 	log_error("--disk %s: %s", params->word,
-		  err == -EEXIST ? "this host has no such target, or it is in use"
-				 : strerror(-err));
+		  err == -EEXIST || err == -ENODEV ? "this host has no such target, or it is in use"
+						   : strerror(-err));
 	close(fd);
 	return err;
 }
