@@ -265,22 +265,24 @@ static int vm_press_button(struct vm *vm)
 	return vm->agent ? agent_poweroff(vm->agent) : arch_power_button(vm);
 }
 
-/* Presses the power button until the guest listens, or the time is over. */
+/* What follows a press of the button: another, if nobody listened; the end, when time is over. */
+static void vm_stop_later(struct vm *vm, int pressed)
+{
+	uint64_t now = now_ns(), left = vm->stop_deadline - now;
+
+	if (now >= vm->stop_deadline)
+		vm_request_stop(vm);
+	else
+		loop_arm_timer(vm->stop_timer,
+			       pressed == -EAGAIN ? MIN(VM_POWER_BUTTON_RETRY_NS, left) : left);
+}
+
 static void vm_stop_tick(void *arg, uint32_t events)
 {
 	struct vm *vm = arg;
-	uint64_t now = now_ns();
 
 	(void)events;
-	if (now >= vm->stop_deadline) {
-		vm_request_stop(vm);
-		return;
-	}
-	if (vm_press_button(vm) == -EAGAIN)
-		loop_arm_timer(vm->stop_timer,
-			       MIN(VM_POWER_BUTTON_RETRY_NS, vm->stop_deadline - now));
-	else
-		loop_arm_timer(vm->stop_timer, vm->stop_deadline - now);
+	vm_stop_later(vm, now_ns() < vm->stop_deadline ? vm_press_button(vm) : 0);
 }
 
 int vm_request_powerdown(struct vm *vm, uint64_t timeout_ns)
@@ -296,7 +298,7 @@ int vm_request_powerdown(struct vm *vm, uint64_t timeout_ns)
 		vm_request_stop(vm);
 		return 0;
 	}
-	vm_stop_tick(vm, 0);
+	vm_stop_later(vm, ret);
 	return ret == -EAGAIN ? 0 : ret;
 }
 

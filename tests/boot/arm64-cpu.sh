@@ -32,6 +32,6 @@ expect_line all 'arm-pv: using stolen time PV'
 refuse_line less 'using stolen time PV'
 for vm in all less; do
 	succeeds "$LKVM" stop --timeout 60 $vm
-	wait_exit $vm 0 5
+	wait_exit $vm 0 60
 	no_complaints $vm
 done

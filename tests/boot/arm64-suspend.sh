@@ -24,7 +24,7 @@ refuse_line sleepy '^RESUMED'
 step "asleep"
 "$LKVM" list
 succeeds "$LKVM" stop --timeout 120 sleepy
-wait_exit sleepy 0 5
+wait_exit sleepy 0 60
 expect_line sleepy '^RESUMED 0 on 3'
 expect_line sleepy '^GUEST power button'
 no_complaints sleepy

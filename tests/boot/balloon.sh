@@ -96,4 +96,4 @@ for command in 'stat -m' 'balloon -i 1'; do
 	grep -q 'has no balloon' "$WORK/command.out" || fail "$command: $(cat "$WORK/command.out")"
 done
 succeeds "$LKVM" stop --force plain
-wait_exit plain 0 5
+wait_exit plain 0 60

@@ -64,7 +64,7 @@ refuse_line load 'I/O error, dev vd'
 step "stop"
 succeeds "$LKVM" stop -n load
 nothing_left load
-wait_exit load 0 5
+wait_exit load 0 60
 step "check"
 for i in a b; do
 	qemu-img check -q -f qcow2 "$WORK/$i.qcow2" || fail "$i.qcow2 is not clean"

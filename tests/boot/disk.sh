@@ -36,7 +36,7 @@ refuse_line disk 'I/O error, dev vd[ab]'
 step "stop"
 succeeds "$LKVM" stop -n disk
 nothing_left disk
-wait_exit disk 0 5
+wait_exit disk 0 60
 expect_line disk '^GUEST power button'
 no_complaints disk
 step "fsck"

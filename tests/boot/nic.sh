@@ -110,6 +110,6 @@ yes) [ "$worked" -gt 0 ] || fail "the kernel's vhost did nothing" ;;
 no) [ "$worked" = 0 ] || fail "vhost was not asked for" ;;
 esac
 succeeds "$LKVM" stop -n nic --force
-wait_exit nic '.*' 10
+wait_exit nic '.*' 60
 no_complaints nic
 ! ip link show dev "$tap" >/dev/null 2>&1 || fail "$tap is left"

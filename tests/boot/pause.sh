@@ -31,4 +31,4 @@ step "pause, then stop --force"
 succeeds "$LKVM" pause -n pause
 succeeds "$LKVM" stop --force -n pause
 nothing_left pause
-wait_exit pause 0 5
+wait_exit pause 0 60

@@ -14,7 +14,7 @@ step "stop --timeout of a deaf guest"
 start=$SECONDS
 succeeds "$LKVM" stop --timeout 3 -n deaf
 [ $((SECONDS - start)) -ge 2 ] && [ $((SECONDS - start)) -le 15 ] || fail "took $((SECONDS - start)) s"
-wait_exit deaf 0 5
+wait_exit deaf 0 60
 nothing_left deaf
 
 step "SIGTERM"
@@ -33,7 +33,7 @@ sleep 1
 vm_alive twice || fail "ended by the first signal, though the guest was only asked"
 kill -INT "${VM_PID[twice]}"
 kill -HUP "${VM_PID[hup]}"
-wait_exit twice '[0-9]*' 10
+wait_exit twice '[0-9]*' 60
 wait_exit hup '[0-9]*' 40
 nothing_left twice
 nothing_left hup

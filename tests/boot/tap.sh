@@ -52,7 +52,7 @@ done
 [ "$(stat -c %s "$WORK/received")" = 8388608 ] || fail "the host did not receive it all"
 step "end"
 succeeds "$LKVM" stop -n tap
-wait_exit tap 0 5
+wait_exit tap 0 60
 no_complaints tap
 ip -o link | awk -F': ' '{ print $2 }' | sort >"$WORK/links.after"
 cmp -s "$WORK/links.before" "$WORK/links.after" || fail "interfaces left: $(diff "$WORK/links.before" "$WORK/links.after")"

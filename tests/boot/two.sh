@@ -22,7 +22,7 @@ grep -q one "$WORK/command.out" || fail "the refusal does not name it: $(cat "$W
 
 step "stop one"
 succeeds "$LKVM" stop one
-wait_exit one 0 5
+wait_exit one 0 60
 before=$(console two | grep -c '^TICK')
 sleep 3
 vm_alive two || fail "two died with one"
@@ -45,6 +45,6 @@ MEM=128M vm_start two "$kernel" "$ticks"
 wait_line one '^TICK 1'
 wait_line two '^TICK 1'
 succeeds "$LKVM" stop --all
-wait_exit one 0 5
-wait_exit two 0 5
+wait_exit one 0 60
+wait_exit two 0 60
 refuses "$LKVM" stop -n one
