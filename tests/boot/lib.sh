@@ -19,7 +19,17 @@ fail() {
 		echo "--- end of ${f##*/}"
 		tail -n 25 "$f" | tr -d '\r'
 	done
+	for f in "${!VM_PID[@]}"; do threads "$f" "${VM_PID[$f]}"; done
 	exit 1
+}
+# threads NAME PID: where a VM that should have ended stands.
+threads() {
+	local t
+	for t in /proc/"$2"/task/*; do
+		[ -d "$t" ] || continue
+		echo "--- $1: $(cat "$t/comm"): $(cat "$t/syscall" 2>&1)"
+		head -n 6 "$t/stack" 2>/dev/null || true
+	done
 }
 trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 skip() { echo "$*"; exit 77; }
