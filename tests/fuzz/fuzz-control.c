@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: instance.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
+/* links: control-commands.c instance.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
 /* libs: jansson */
 /*
  * Lines to the control socket's parser and dispatcher. Each gets exactly one reply, which is one
  * line of JSON with a status. The input may be several lines, as a client would send them.
  */
 #include "../../control.c"
+
+#include "kvm/arch.h"
+#include "kvm/display.h"
+#include "kvm/rootfs.h"
+#include "kvm/vcpu.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
