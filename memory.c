@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -48,6 +49,11 @@ static int memory_open_hugetlbfs(const char *path, uint64_t size)
 	if (fd < 0 || fstatfs(fd, &fs) < 0) {
 		ret = -errno;
 		log_error("hugetlbfs %s: %m", path);
+		goto err;
+	}
+	if (fs.f_type != HUGETLBFS_MAGIC) {
+		ret = -EINVAL;
+		log_error("hugetlbfs %s: no such file system is mounted there", path);
 		goto err;
 	}
 	if (size % fs.f_bsize) {
@@ -94,7 +100,9 @@ int memory_add_ram(struct memory *mem, uint64_t gpa, uint64_t size, const char *
 	bank.fd = memory_open(hugetlbfs, size);
 	if (bank.fd < 0)
 		return bank.fd;
-	bank.hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, bank.fd, 0);
+	/* Huge pages are reserved: too few are an error here, and not a SIGBUS later. */
+	bank.hva = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | (hugetlbfs ? 0 : MAP_NORESERVE), bank.fd, 0);
 	if (bank.hva == MAP_FAILED) {
 		ret = -errno;
 		log_error("guest RAM of %" PRIu64 " MiB: mmap: %m", size / MIB);

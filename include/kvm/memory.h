@@ -36,8 +36,8 @@ int memory_init(struct memory *mem, int vm_fd);
 void memory_fini(struct memory *mem);
 
 /*
- * Adds RAM at gpa: a memfd, or a file on `hugetlbfs` when that is not NULL. Nothing is reserved or
- * touched; transparent huge pages are asked for. Prints on error.
+ * Adds RAM at gpa: a memfd, of which nothing is reserved or touched, or a file on `hugetlbfs`, with
+ * all its pages reserved, when that is not NULL; transparent huge pages are asked for. Prints on error.
  */
 int memory_add_ram(struct memory *mem, uint64_t gpa, uint64_t size, const char *hugetlbfs);
 
