@@ -130,7 +130,7 @@ static void vcpu_system_event(struct vcpu *vcpu)
 		vm_end(vcpu->vm, VM_OUTCOME_RESET);
 		break;
 	case KVM_SYSTEM_EVENT_CRASH:
-		vm_end(vcpu->vm, VM_OUTCOME_PANIC);
+		vm_panicked(vcpu->vm);
 		break;
 	default:
 		if (arch_vcpu_exit(vcpu))

@@ -259,6 +259,13 @@ int vm_resume(struct vm *vm)
 	return 0;
 }
 
+void vm_panicked(struct vm *vm)
+{
+	log_warning("the guest panicked");
+	if (vm->cfg->no_reboot)
+		vm_end(vm, VM_OUTCOME_PANIC);
+}
+
 /* The way to ask this guest to end; -EAGAIN: later, -ENOTSUP: there is none. */
 static int vm_press_button(struct vm *vm)
 {

@@ -261,7 +261,7 @@ static void arch_request_soft_off(void *arg)
 
 static void arch_report_panic(void *arg)
 {
-	vm_end(arg, VM_OUTCOME_PANIC);
+	vm_panicked(arg);
 }
 
 static void arch_destroy_serial(void *dev)

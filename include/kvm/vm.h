@@ -133,6 +133,12 @@ static inline void vm_request_stop(struct vm *vm)
 	vm_end(vm, VM_OUTCOME_STOPPED);
 }
 
+/*
+ * The guest says that its kernel panicked. That ends the machine under --no-reboot; else what comes
+ * next is the guest's choice, most often a reset. Prints.
+ */
+void vm_panicked(struct vm *vm);
+
 /* --- requests; main loop only --- */
 
 /*
