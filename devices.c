@@ -98,8 +98,8 @@ static int devices_create_scsi(struct vm *vm)
 	int ret = 0;
 
 	for (unsigned int i = 0; i < vm->nr_scsi && ret == 0; i++)
-		ret = devices_add_virtio(
-			vm, scsi_create(&vm->mem, &vm->cfg->scsi[i], vm->scsi_fd[i]));
+		ret = devices_add_virtio(vm,
+					 scsi_create(&vm->mem, &vm->cfg->scsi[i], vm->scsi_fd[i]));
 	return ret;
 }
 
@@ -141,11 +141,10 @@ static int devices_create_vsock(struct vm *vm)
 	uint32_t cid = vm->cfg->vsock.cid;
 
 	if (vm->vsock_fd >= 0)
-		return devices_add_virtio(
-			vm, vsock_vhost_create(&vm->mem, "vsock", cid, vm->vsock_fd));
-	if (vm->vsock_uds)
 		return devices_add_virtio(vm,
-					  vsock_create(&vm->mem, "vsock", cid, vm->vsock_uds));
+					  vsock_vhost_create(&vm->mem, "vsock", cid, vm->vsock_fd));
+	if (vm->vsock_uds)
+		return devices_add_virtio(vm, vsock_create(&vm->mem, "vsock", cid, vm->vsock_uds));
 	return 0;
 }
 
@@ -163,8 +162,7 @@ static int devices_create_fs(struct vm *vm)
 	int ret = 0;
 
 	for (unsigned int i = 0; i < vm->cfg->nr_fs && ret == 0; i++)
-		ret = devices_add_virtio_on(vm,
-					    fs_create(&vm->mem, vm->fs[i], &vm->cfg->fs[i]),
+		ret = devices_add_virtio_on(vm, fs_create(&vm->mem, vm->fs[i], &vm->cfg->fs[i]),
 					    vm->cfg->fs[i].transport);
 	return ret;
 }
@@ -210,9 +208,9 @@ static int devices_create_input(struct vm *vm)
 }
 
 static int (*const devices_table[])(struct vm *vm) = {
-	devices_create_disks,  devices_create_scsi,    devices_create_nics,    devices_create_console, devices_create_rng,
-	devices_create_balloon, devices_create_vsock,
-	devices_create_shares, devices_create_fs, devices_create_display, devices_create_input, devices_create_ports,
+	devices_create_disks, devices_create_scsi,    devices_create_nics,  devices_create_console,
+	devices_create_rng,   devices_create_balloon, devices_create_vsock, devices_create_shares,
+	devices_create_fs,    devices_create_display, devices_create_input, devices_create_ports,
 };
 
 int devices_create(struct vm *vm)

@@ -58,7 +58,8 @@ static int memory_open_hugetlbfs(const char *path, uint64_t size)
 	}
 	if (size % fs.f_bsize) {
 		ret = -EINVAL;
-		log_error("hugetlbfs %s: RAM of %" PRIu64 " MiB is no multiple of its %ld KiB pages",
+		log_error("hugetlbfs %s: RAM of %" PRIu64
+			  " MiB is no multiple of its %ld KiB pages",
 			  path, size / MIB, (long)fs.f_bsize / 1024);
 		goto err;
 	}
