@@ -38,7 +38,6 @@ bool virtio_queue_lent(const struct virtio_device *vdev, unsigned int q)
 int virtio_queue_lend(struct virtio_device *vdev, unsigned int q, struct virtio_loan *loan)
 {
 	struct virtio_queue *queue = &vdev->queue[q];
-	struct virtio_queue_regs regs = virtio_device_queue_regs(vdev, q);
 	int fd, err;
 
 	if (!queue->vq || virtio_queue_lent(vdev, q))
@@ -56,11 +55,8 @@ int virtio_queue_lend(struct virtio_device *vdev, unsigned int q, struct virtio_
 	loop_remove(queue->source);
 	queue->source = NULL;
 	*loan = (struct virtio_loan){
-		.size = regs.size,
+		.ring = virtq_areas(queue->vq),
 		.base = virtq_last_avail(queue->vq),
-		.desc = regs.area[VIRTIO_AREA_DESC],
-		.driver = regs.area[VIRTIO_AREA_DRIVER],
-		.device = regs.area[VIRTIO_AREA_DEVICE],
 		.kick_fd = queue->kick_fd,
 		.call_fd = fd,
 	};

@@ -594,16 +594,15 @@ static bool vhost_user_running(const struct vhost_user *vu, unsigned int q)
 static int vhost_user_set_queue(struct vhost_user *vu, unsigned int q,
 				const struct virtio_loan *loan)
 {
-	const struct memory *mem = vu->vdev->mem;
 	struct vhost_user_message addr = {
 		.addr = {.index = q,
-			 .desc = (uintptr_t)guest_ptr(mem, loan->desc, 1),
-			 .used = (uintptr_t)guest_ptr(mem, loan->device, 1),
-			 .avail = (uintptr_t)guest_ptr(mem, loan->driver, 1)},
+			 .desc = (uintptr_t)loan->ring.desc,
+			 .used = (uintptr_t)loan->ring.device,
+			 .avail = (uintptr_t)loan->ring.driver},
 	};
 	int err;
 
-	err = vhost_user_set_state(vu, VHOST_USER_SET_VRING_NUM, q, loan->size);
+	err = vhost_user_set_state(vu, VHOST_USER_SET_VRING_NUM, q, loan->ring.size);
 	if (!err)
 		err = vhost_user_set_state(vu, VHOST_USER_SET_VRING_BASE, q, loan->base);
 	if (!err)

@@ -89,14 +89,13 @@ static int vhost_set_ring_fd(struct vhost *vhost, unsigned int ring, unsigned lo
 
 static int vhost_set_ring(struct vhost *vhost, unsigned int ring, const struct virtio_loan *loan)
 {
-	const struct memory *mem = vhost->vdev->mem;
-	struct vhost_vring_state size = {.index = ring, .num = loan->size};
+	struct vhost_vring_state size = {.index = ring, .num = loan->ring.size};
 	struct vhost_vring_state base = {.index = ring, .num = loan->base};
 	struct vhost_vring_addr addr = {
 		.index = ring,
-		.desc_user_addr = (uintptr_t)guest_ptr(mem, loan->desc, 1),
-		.avail_user_addr = (uintptr_t)guest_ptr(mem, loan->driver, 1),
-		.used_user_addr = (uintptr_t)guest_ptr(mem, loan->device, 1),
+		.desc_user_addr = (uintptr_t)loan->ring.desc,
+		.avail_user_addr = (uintptr_t)loan->ring.driver,
+		.used_user_addr = (uintptr_t)loan->ring.device,
 	};
 	int err;
 

@@ -570,6 +570,11 @@ bool virtq_broken(const struct virtq *vq)
 	return vq->broken;
 }
 
+struct virtq_areas virtq_areas(const struct virtq *vq)
+{
+	return (struct virtq_areas){vq->size, vq->desc, vq->driver, vq->device};
+}
+
 uint16_t virtq_last_avail(const struct virtq *vq)
 {
 	return vq->next_avail | (vq->packed && vq->avail_wrap ? PACKED_EVENT_WRAP : 0);

@@ -213,9 +213,8 @@ void virtio_needs_reset(struct virtio_device *vdev, const char *why);
  * In between the model's kick is not called for it and its virtq is not to be touched.
  */
 struct virtio_loan {
-	uint16_t size;
-	uint16_t base;		       /* where the ring stands: virtq_last_avail() */
-	uint64_t desc, driver, device; /* guest addresses; the areas lie in RAM */
+	struct virtq_areas ring; /* not the registers, which the driver may have changed since */
+	uint16_t base;		 /* where the ring stands: virtq_last_avail() */
 	/*
 	 * Eventfds, which stay the queue's: the driver's notifications, whatever the transport and
 	 * wherever its registers are moved; and what to write when the driver wants an interrupt.

@@ -94,6 +94,13 @@ bool virtq_enable_kicks(struct virtq *vq);
 void virtq_break(struct virtq *vq);
 bool virtq_broken(const struct virtq *vq);
 
+/* For vhost: the ring as it was judged when it came up. Each area lies whole in one bank of RAM. */
+struct virtq_areas {
+	uint16_t size;
+	void *desc, *driver, *device;
+};
+struct virtq_areas virtq_areas(const struct virtq *vq);
+
 /* For vhost: where the ring stands (VHOST_SET_VRING_BASE); packed: bit 15 is the wrap counter. */
 uint16_t virtq_last_avail(const struct virtq *vq);
 /* Goes on from there: all before it has been returned to the driver by somebody else. */
