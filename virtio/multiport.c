@@ -96,10 +96,12 @@ static bool multiport_tell_port(struct multiport *ports, struct virtq *vq, struc
 {
 	const char *name = ports->params->port[port->nr].name;
 	/*
-	 * §5.3.6.2 has the columns first. Linux has always read the rows first, and so do those who talk
-	 * to it; its one release that did otherwise was taken back.
+	 * §5.3.6.2. Linux took these for rows and columns until its stable series of 2026, but for a
+	 * while in 2025; nothing tells a device which of both a driver does.
 	 */
-	const uint16_t size[] = {htole16(port->rows), htole16(port->cols)};
+	const struct {
+		uint16_t cols, rows;
+	} size = {htole16(port->cols), htole16(port->rows)};
 
 	if (port->tell_added) {
 		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0))
@@ -115,7 +117,7 @@ static bool multiport_tell_port(struct multiport *ports, struct virtq *vq, struc
 		port->tell_console = false;
 	}
 	if (port->tell_size) {
-		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_RESIZE, 0, size, sizeof(size)))
+		if (!multiport_tell(ports, vq, port, VIRTIO_CONSOLE_RESIZE, 0, &size, sizeof(size)))
 			return false;
 		port->tell_size = false;
 	}

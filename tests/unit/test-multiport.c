@@ -381,8 +381,8 @@ static void console_on_a_pty(void **state)
 	expect_ctrl(s, 3, PORT, VIRTIO_CONSOLE_RESIZE, 0, "");
 	size = drv_ptr(&s->ram, ctrl_buf(3) + sizeof(struct virtio_console_control));
 	assert_true(virtio_device_features(s->vdev) & DRV_BIT(VIRTIO_CONSOLE_F_SIZE));
-	assert_int_equal(size[0], 30);
-	assert_int_equal(size[1], 100);
+	assert_int_equal(size[0], 100);
+	assert_int_equal(size[1], 30);
 	expect_ctrl(s, 4, PORT, VIRTIO_CONSOLE_PORT_NAME, 1, "pty");
 	expect_ctrl(s, 5, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
 	send_text(s, "lost");
@@ -394,7 +394,7 @@ static void console_on_a_pty(void **state)
 	assert_int_equal(ioctl(slave, TIOCSWINSZ, &ws), 0);
 	expect_ctrl(s, 7, PORT, VIRTIO_CONSOLE_RESIZE, 0, "");
 	size = drv_ptr(&s->ram, ctrl_buf(7) + sizeof(struct virtio_console_control));
-	assert_int_equal(size[1], 101);
+	assert_int_equal(size[0], 101);
 	close(slave);
 	expect_ctrl(s, 8, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0, "");
 	teardown_port(s);
