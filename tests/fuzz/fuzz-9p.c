@@ -16,24 +16,9 @@
 #include "9p/server.h"
 #include "kvm/log.h"
 #include "kvm/util.h"
+#include "script.h"
 
 #define FUZZ_SECRET "the secret of the outside"
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint64_t script_take(struct script *s, unsigned int bytes)
-{
-	uint64_t val = 0;
-
-	while (bytes-- && s->left) {
-		val = val << 8 | *s->data++;
-		s->left--;
-	}
-	return val;
-}
 
 struct fuzz {
 	char top[32], path[64];

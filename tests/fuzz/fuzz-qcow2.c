@@ -17,26 +17,11 @@
 #include "kvm/disk.h"
 #include "kvm/log.h"
 #include "kvm/util.h"
+#include "script.h"
 
 /* Clusters of 512 bytes: header, refcount table, refcount block, L1, L2, data. */
 #define FUZZ_CLUSTER 512ull
 #define FUZZ_SIZE    (64 * FUZZ_CLUSTER * 4) /* which is four L2 tables */
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint32_t script_take(struct script *s, unsigned int bytes)
-{
-	uint32_t val = 0;
-
-	while (bytes-- && s->left) {
-		val = val << 8 | *s->data++;
-		s->left--;
-	}
-	return val;
-}
 
 static void fuzz_be(uint8_t *at, uint64_t val, unsigned int bytes)
 {

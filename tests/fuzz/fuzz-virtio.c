@@ -12,24 +12,9 @@
 
 #include "../conformance/rig.h"
 #include "kvm/log.h"
+#include "script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint32_t script_take(struct script *s, unsigned int bytes)
-{
-	uint32_t val = 0;
-
-	while (bytes-- && s->left) {
-		val = val << 8 | *s->data++;
-		s->left--;
-	}
-	return val;
-}
 
 /* A driver's step that fails, because the device is broken by now, is no failure of the device. */
 static jmp_buf step_failed;

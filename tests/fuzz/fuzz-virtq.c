@@ -13,24 +13,9 @@
 #include "../unit/virtq-driver.h"
 #include "kvm/log.h"
 #include "kvm/util.h"
+#include "script.h"
 
 #define FUZZ_TABLES (DRV_GPA + 0x40000ull)
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint32_t script_take(struct script *s, unsigned int bytes)
-{
-	uint32_t val = 0;
-
-	while (bytes-- && s->left) {
-		val = val << 8 | *s->data++;
-		s->left--;
-	}
-	return val;
-}
 
 struct fuzz {
 	struct drv_ram ram;
