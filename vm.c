@@ -123,20 +123,17 @@ static int vm_power_on(struct vm *vm)
 		ret = devices_create(vm);
 	if (ret == 0)
 		ret = arch_load(vm);
+	if (ret == 0)
+		ret = vm_init_vcpus(vm);
+	if (ret == 0)
+		ret = arch_vm_ready(vm);
 	if (ret < 0)
 		goto err_devices;
-	ret = vm_init_vcpus(vm);
-	if (ret < 0)
-		goto err_devices;
-	ret = arch_vm_ready(vm);
-	if (ret < 0)
-		goto err_vcpus;
 	return 0;
 
-err_vcpus:
-	vm_fini_vcpus(vm);
 err_devices:
 	vm_destroy_devices(vm);
+	vm_fini_vcpus(vm);
 	pci_fini(&vm->pci);
 err_arch:
 	arch_vm_fini(vm);
