@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "kvm/ioport.h"
 
-#include <errno.h>
 #include <linux/kvm.h>
-#include <sys/ioctl.h>
 
 #include "kvm/log.h"
 #include "kvm/util.h"
@@ -27,31 +25,4 @@ void ioport_exit(struct bus *bus, struct bus_cache *cache, struct kvm_run *run, 
 	}
 	if (!answered && debug)
 		log_info("ioport: nobody at 0x%x (%s of %u bytes)", port, out ? "out" : "in", len);
-}
-
-static int ioport_ioeventfd(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			    int fd, uint32_t flags)
-{
-	struct kvm_ioeventfd args = {
-		.addr = port,
-		.len = len,
-		.fd = fd,
-		.datamatch = datamatch ? *datamatch : 0,
-		.flags = flags | KVM_IOEVENTFD_FLAG_PIO |
-			 (datamatch ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
-	};
-
-	return ioctl(vm_fd, KVM_IOEVENTFD, &args) < 0 ? -errno : 0;
-}
-
-int ioport_ioeventfd_add(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			 int fd)
-{
-	return ioport_ioeventfd(vm_fd, port, len, datamatch, fd, 0);
-}
-
-void ioport_ioeventfd_del(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			  int fd)
-{
-	ioport_ioeventfd(vm_fd, port, len, datamatch, fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }

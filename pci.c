@@ -13,9 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvm/ioport.h"
+#include "kvm/ioeventfd.h"
 #include "kvm/log.h"
-#include "kvm/mmio.h"
 #include "kvm/util.h"
 #include "pci-internal.h"
 
@@ -26,11 +25,9 @@
 
 /* An eventfd that follows its BAR. */
 struct pci_ioeventfd {
-	unsigned int bar, len; /* len 0: any */
-	uint64_t off, match;
-	bool matches; /* only writes of `match` count */
-	int fd;
-	uint64_t at; /* where KVM knows it, or PCI_BAR_NOT_DECODED */
+	unsigned int bar;
+	uint64_t off;
+	struct ioeventfd ev; /* ev.at: where KVM knows it, or PCI_BAR_NOT_DECODED */
 	struct pci_ioeventfd *next;
 };
 
@@ -51,28 +48,23 @@ static unsigned int pci_bar_reg(unsigned int bar)
 
 /* --- BARs: from bytes to buses --- */
 
-static void pci_ioeventfd_place(struct pci_function *fn, struct pci_ioeventfd *ev, uint64_t base)
+static void pci_ioeventfd_place(struct pci_function *fn, struct pci_ioeventfd *pe, uint64_t base)
 {
-	bool io = pci_bar_is_io(&fn->bar[ev->bar]);
-	const uint64_t *match = ev->matches ? &ev->match : NULL;
-	int vm_fd = fn->pci->vm_fd, ret;
+	struct ioeventfd *ev = &pe->ev;
+	int ret;
 
-	if (ev->at != PCI_BAR_NOT_DECODED) {
-		if (io)
-			ioport_ioeventfd_del(vm_fd, ev->at, ev->len, match, ev->fd);
-		else
-			mmio_ioeventfd_del(vm_fd, ev->at, ev->len, match, ev->fd);
-		ev->at = PCI_BAR_NOT_DECODED;
-	}
+	if (ev->at != PCI_BAR_NOT_DECODED)
+		ioeventfd_del(fn->pci->vm_fd, ev);
+	ev->at = PCI_BAR_NOT_DECODED;
 	if (base == PCI_BAR_NOT_DECODED)
 		return;
-	ret = io ? ioport_ioeventfd_add(vm_fd, base + ev->off, ev->len, match, ev->fd)
-		 : mmio_ioeventfd_add(vm_fd, base + ev->off, ev->len, match, ev->fd);
+	ev->at = base + pe->off;
+	ret = ioeventfd_add(fn->pci->vm_fd, ev);
 	if (ret == 0)
-		ev->at = base + ev->off;
-	else /* the BAR's write handler does the same, only slower */
-		log_guest("%s: ioeventfd at 0x%" PRIx64 ": %s", fn->name, base + ev->off,
-			  strerror(-ret));
+		return;
+	/* The BAR's write handler does the same, only slower. */
+	log_guest("%s: ioeventfd at 0x%" PRIx64 ": %s", fn->name, ev->at, strerror(-ret));
+	ev->at = PCI_BAR_NOT_DECODED;
 }
 
 static void pci_bar_place(struct pci_function *fn, unsigned int nr, uint64_t base)
@@ -81,8 +73,8 @@ static void pci_bar_place(struct pci_function *fn, unsigned int nr, uint64_t bas
 	struct bus *bus = pci_bar_is_io(bar) ? fn->pci->ioport : fn->pci->mmio;
 
 	if (base != PCI_BAR_NOT_DECODED && bar->layout.ops) {
-		bar->region = bus_insert(bus, fn->name, base, bar->layout.size, bar->layout.ops,
-					 fn->dev);
+		bar->region =
+			bus_insert(bus, fn->name, base, bar->layout.size, bar->layout.ops, fn->dev);
 		if (!bar->region) /* a platform device lives there: it was there first */
 			return;
 	} else if (base == PCI_BAR_NOT_DECODED) {
@@ -90,9 +82,9 @@ static void pci_bar_place(struct pci_function *fn, unsigned int nr, uint64_t bas
 		bar->region = NULL;
 	}
 	bar->base = base;
-	for (struct pci_ioeventfd *ev = fn->ioeventfds; ev; ev = ev->next)
-		if (ev->bar == nr)
-			pci_ioeventfd_place(fn, ev, base);
+	for (struct pci_ioeventfd *pe = fn->ioeventfds; pe; pe = pe->next)
+		if (pe->bar == nr)
+			pci_ioeventfd_place(fn, pe, base);
 	if (bar->layout.moved)
 		bar->layout.moved(fn->dev, nr, base);
 }
@@ -318,8 +310,7 @@ void pci_set_writable(struct pci_function *fn, unsigned int reg, unsigned int le
 void pci_function_init(struct pci_function *fn, struct pci *pci, const char *name, void *dev,
 		       const struct pci_id *id)
 {
-	*fn = (struct pci_function){
-		.pci = pci, .name = name, .dev = dev, .cap_end = PCI_CAP_START};
+	*fn = (struct pci_function){.pci = pci, .name = name, .dev = dev, .cap_end = PCI_CAP_START};
 	for (unsigned int i = 0; i < PCI_NR_BARS; i++)
 		fn->bar[i].base = PCI_BAR_NOT_DECODED;
 
@@ -388,33 +379,17 @@ int pci_add_capability(struct pci_function *fn, uint8_t id, const void *body, un
 	return at;
 }
 
-int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, uint64_t off, unsigned int len,
-		      int fd)
+int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, const struct ioeventfd *ev)
 {
-	struct pci_ioeventfd *ev = malloc(sizeof(*ev));
+	struct pci_ioeventfd *pe = malloc(sizeof(*pe));
 
-	if (!ev)
+	if (!pe)
 		return -ENOMEM;
-	*ev = (struct pci_ioeventfd){.bar = bar,
-				     .len = len,
-				     .off = off,
-				     .fd = fd,
-				     .at = PCI_BAR_NOT_DECODED,
-				     .next = fn->ioeventfds};
-	fn->ioeventfds = ev;
+	*pe = (struct pci_ioeventfd){.bar = bar, .off = ev->at, .ev = *ev, .next = fn->ioeventfds};
+	pe->ev.io = pci_bar_is_io(&fn->bar[bar]);
+	pe->ev.at = PCI_BAR_NOT_DECODED;
+	fn->ioeventfds = pe;
 	return 0;
-}
-
-int pci_add_ioeventfd_match(struct pci_function *fn, unsigned int bar, uint64_t off,
-			    unsigned int len, uint64_t match, int fd)
-{
-	int ret = pci_add_ioeventfd(fn, bar, off, len, fd);
-
-	if (ret == 0) {
-		fn->ioeventfds->matches = true;
-		fn->ioeventfds->match = match;
-	}
-	return ret;
 }
 
 /* --- placing a function --- */
@@ -543,10 +518,10 @@ void pci_function_remove(struct pci_function *fn)
 	fn->config_region = NULL;
 
 	while (fn->ioeventfds) {
-		struct pci_ioeventfd *ev = fn->ioeventfds;
+		struct pci_ioeventfd *pe = fn->ioeventfds;
 
-		fn->ioeventfds = ev->next;
-		free(ev);
+		fn->ioeventfds = pe->next;
+		free(pe);
 	}
 	pci_msix_fini(fn);
 }
@@ -555,11 +530,8 @@ int pci_init(struct pci *pci, struct bus *mmio, struct bus *ioport, struct irq_c
 {
 	const struct pci_id host_bridge = {
 		/* Red Hat's generic PCIe host bridge, which guests know from elsewhere. */
-		.vendor = 0x1b36,
-		.device = 0x0008,
-		.class_code = 0x060000,
-		.subsystem_vendor = 0x1af4,
-		.subsystem = 0x1100,
+		.vendor = 0x1b36,	    .device = 0x0008,	 .class_code = 0x060000,
+		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
 	};
 	int ret;
 

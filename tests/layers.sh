@@ -32,7 +32,7 @@ transports="virtio-pci virtio-mmio"
 forbid util/*.c disk/*.c net/*.c ui/*.c 9p/*.c fs/*.c -- $top $chips $transports virtio virtio-models virtq \
 	pci mmio ioport bus irq memory config
 # Layer 1.
-forbid mmio.c ioport.c bus.c irq.c memory.c virtio/virtq*.c -- $top $chips $transports virtio \
+forbid mmio.c ioport.c ioeventfd.c bus.c irq.c memory.c virtio/virtq*.c -- $top $chips $transports virtio \
 	virtio-models pci config
 # The bus is a data structure: no kernel header either.
 if grep -n '#include <linux\|ioctl' bus.c; then

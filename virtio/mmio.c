@@ -15,9 +15,9 @@
 #include <string.h>
 
 #include "kvm/bus.h"
+#include "kvm/ioeventfd.h"
 #include "kvm/irq.h"
 #include "kvm/log.h"
-#include "kvm/mmio.h"
 #include "kvm/util.h"
 #include "kvm/virtio.h"
 
@@ -272,11 +272,21 @@ static const struct io_ops virtio_mmio_ops = {
 /* --- life --- */
 
 /* One register for all queues: KVM tells them apart by the number that is written. */
+static struct ioeventfd virtio_mmio_ioeventfd(const struct virtio_mmio *mio, unsigned int q)
+{
+	return (struct ioeventfd){
+		.at = mio->base + VIRTIO_MMIO_QUEUE_NOTIFY,
+		.len = 4,
+		.match = q,
+		.fd = mio->vdev->queue[q].kick_fd,
+	};
+}
+
 static int virtio_mmio_add_ioeventfds(struct virtio_mmio *mio)
 {
-	for (uint64_t q = 0; q < mio->vdev->nr_queues; q++) {
-		int err = mmio_ioeventfd_add(mio->vm_fd, mio->base + VIRTIO_MMIO_QUEUE_NOTIFY, 4,
-					     &q, mio->vdev->queue[q].kick_fd);
+	for (unsigned int q = 0; q < mio->vdev->nr_queues; q++) {
+		const struct ioeventfd ev = virtio_mmio_ioeventfd(mio, q);
+		int err = ioeventfd_add(mio->vm_fd, &ev);
 
 		if (err < 0)
 			return err;
@@ -287,9 +297,11 @@ static int virtio_mmio_add_ioeventfds(struct virtio_mmio *mio)
 
 static void virtio_mmio_del_ioeventfds(struct virtio_mmio *mio)
 {
-	for (uint64_t q = 0; q < mio->nr_ioeventfds; q++)
-		mmio_ioeventfd_del(mio->vm_fd, mio->base + VIRTIO_MMIO_QUEUE_NOTIFY, 4, &q,
-				   mio->vdev->queue[q].kick_fd);
+	while (mio->nr_ioeventfds) {
+		const struct ioeventfd ev = virtio_mmio_ioeventfd(mio, --mio->nr_ioeventfds);
+
+		ioeventfd_del(mio->vm_fd, &ev);
+	}
 }
 
 struct virtio_mmio *virtio_mmio_create(struct bus *mmio, struct irq_chip *irq, int vm_fd,

@@ -154,8 +154,10 @@ int virtio_pci_add_legacy(struct virtio_pci *vp)
 	err = pci_add_bar(&vp->fn, VIRTIO_PCI_LEGACY_BAR, &bar);
 	/* One register for all queues: KVM tells them apart by the number that is written. */
 	for (unsigned int q = 0; q < vp->vdev->nr_queues && err == 0; q++)
-		err = pci_add_ioeventfd_match(&vp->fn, VIRTIO_PCI_LEGACY_BAR,
-					      VIRTIO_PCI_QUEUE_NOTIFY, 2, q,
-					      vp->vdev->queue[q].kick_fd);
+		err = pci_add_ioeventfd(&vp->fn, VIRTIO_PCI_LEGACY_BAR,
+					&(struct ioeventfd){.at = VIRTIO_PCI_QUEUE_NOTIFY,
+							    .len = 2,
+							    .match = q,
+							    .fd = vp->vdev->queue[q].kick_fd});
 	return err;
 }

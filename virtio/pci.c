@@ -502,9 +502,12 @@ static int virtio_pci_add_caps(struct virtio_pci *vp)
 static int virtio_pci_add_ioeventfds(struct virtio_pci *vp)
 {
 	for (unsigned int q = 0; q < vp->vdev->nr_queues; q++) {
-		int err = pci_add_ioeventfd(&vp->fn, VIRTIO_PCI_REGS_BAR,
-					    VIRTIO_PCI_NOTIFY + q * VIRTIO_PCI_NOTIFY_STEP, 0,
-					    vp->vdev->queue[q].kick_fd);
+		const struct ioeventfd ev = {
+			.at = VIRTIO_PCI_NOTIFY + q * VIRTIO_PCI_NOTIFY_STEP,
+			.any = true,
+			.fd = vp->vdev->queue[q].kick_fd,
+		};
+		int err = pci_add_ioeventfd(&vp->fn, VIRTIO_PCI_REGS_BAR, &ev);
 
 		if (err < 0)
 			return err;

@@ -9,9 +9,4 @@ struct kvm_run;
 /* Decodes KVM_EXIT_IO (size, count, string instructions) over the bus. debug: name each hole. */
 void ioport_exit(struct bus *bus, struct bus_cache *cache, struct kvm_run *run, bool debug);
 
-int ioport_ioeventfd_add(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			 int fd);
-void ioport_ioeventfd_del(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			  int fd);
-
 #endif

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kvm/bus.h"
+#include "kvm/ioeventfd.h"
 #include "kvm/irq.h"
 
 /*
@@ -18,12 +19,12 @@
  * (old & ~mask) | (val & mask) and whatever follows from it is worked out from the bytes
  * afterwards (pci_sync). Lock order: pci.lock, then pci_msix.lock, then irq_chip.lock.
  */
-#define PCI_CFG_SIZE	     4096 /* PCIe extended configuration space, bytes a function */
-#define PCI_MAX_SLOTS	     32
-#define PCI_MAX_FUNCTIONS    8
-#define PCI_NR_BARS	     6
-#define PCI_BAR_NOT_DECODED  UINT64_MAX
-#define PCI_BDF(slot, fn)    ((uint8_t)((slot) << 3 | (fn)))
+#define PCI_CFG_SIZE	    4096 /* PCIe extended configuration space, bytes a function */
+#define PCI_MAX_SLOTS	    32
+#define PCI_MAX_FUNCTIONS   8
+#define PCI_NR_BARS	    6
+#define PCI_BAR_NOT_DECODED UINT64_MAX
+#define PCI_BDF(slot, fn)   ((uint8_t)((slot) << 3 | (fn)))
 
 struct pci_function;
 
@@ -134,11 +135,8 @@ int pci_add_capability(struct pci_function *fn, uint8_t id, const void *body, un
 void pci_set_writable(struct pci_function *fn, unsigned int reg, unsigned int len, uint32_t mask);
 int pci_add_msix(struct pci_function *fn, unsigned int nr_vectors, unsigned int bar,
 		 uint32_t table_off, uint32_t pba_off);
-int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, uint64_t off, unsigned int len,
-		      int fd);
-/* The same, but only for writes of this value. */
-int pci_add_ioeventfd_match(struct pci_function *fn, unsigned int bar, uint64_t off,
-			    unsigned int len, uint64_t match, int fd);
+/* ev->at is an offset into the BAR, which is there already and says whether it is a port. */
+int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, const struct ioeventfd *ev);
 int pci_function_add(struct pci_function *fn, int bdf);
 void pci_function_remove(struct pci_function *fn);
 

@@ -6,35 +6,31 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "kvm/ioport.h"
-#include "kvm/mmio.h"
+#include "kvm/ioeventfd.h"
 #include "rig.h"
 
 /* --- ioeventfds --- */
 
 static struct ioeventfd table[MACHINE_IOEVENTFDS];
 
-static int ioeventfd_add(bool io, uint64_t at, unsigned int len, const uint64_t *match, int fd)
+int ioeventfd_add(int vm_fd, const struct ioeventfd *ev)
 {
+	(void)vm_fd;
 	for (unsigned int i = 0; i < MACHINE_IOEVENTFDS; i++) {
 		if (table[i].fd)
 			continue;
-		table[i] = (struct ioeventfd){.at = at,
-					      .match = match ? *match : 0,
-					      .len = len,
-					      .io = io,
-					      .any = !match,
-					      .fd = fd};
+		table[i] = *ev;
 		return 0;
 	}
 	return -ENOSPC;
 }
 
-static void ioeventfd_del(bool io, uint64_t at, const uint64_t *match, int fd)
+void ioeventfd_del(int vm_fd, const struct ioeventfd *ev)
 {
+	(void)vm_fd;
 	for (unsigned int i = 0; i < MACHINE_IOEVENTFDS; i++)
-		if (table[i].fd == fd && table[i].at == at && table[i].io == io &&
-		    table[i].any == !match && table[i].match == (match ? *match : 0))
+		if (table[i].fd == ev->fd && table[i].at == ev->at && table[i].io == ev->io &&
+		    table[i].any == ev->any && table[i].match == ev->match)
 			table[i].fd = 0;
 }
 
@@ -50,30 +46,6 @@ unsigned int nr_ioeventfds(void)
 	for (unsigned int i = 0; i < MACHINE_IOEVENTFDS; i++)
 		nr += table[i].fd != 0;
 	return nr;
-}
-
-int mmio_ioeventfd_add(int vm_fd, uint64_t gpa, unsigned int len, const uint64_t *match, int fd)
-{
-	(void)vm_fd;
-	return ioeventfd_add(false, gpa, len, match, fd);
-}
-
-void mmio_ioeventfd_del(int vm_fd, uint64_t gpa, unsigned int len, const uint64_t *match, int fd)
-{
-	(void)vm_fd, (void)len;
-	ioeventfd_del(false, gpa, match, fd);
-}
-
-int ioport_ioeventfd_add(int vm_fd, uint16_t port, unsigned int len, const uint64_t *match, int fd)
-{
-	(void)vm_fd;
-	return ioeventfd_add(true, port, len, match, fd);
-}
-
-void ioport_ioeventfd_del(int vm_fd, uint16_t port, unsigned int len, const uint64_t *match, int fd)
-{
-	(void)vm_fd, (void)len;
-	ioeventfd_del(true, port, match, fd);
 }
 
 /* --- interrupts --- */

@@ -22,6 +22,7 @@
 
 #include "../unit/virtio-driver.h"
 #include "kvm/bus.h"
+#include "kvm/ioeventfd.h"
 #include "kvm/irq.h"
 #include "kvm/pci.h"
 #include "kvm/util.h"
@@ -73,13 +74,7 @@ bool line_is_up(unsigned int gsi);
 unsigned int msi_count(void);
 uint32_t msi_last_data(void);
 
-/* What was asked of KVM: writes of `len` bytes there, of any value or of one, notify queue fd. */
-struct ioeventfd {
-	uint64_t at, match;
-	unsigned int len;
-	bool io, any;
-	int fd; /* 0: the slot is free */
-};
+/* What was asked of KVM; fd 0: the slot is free. */
 #define MACHINE_IOEVENTFDS 256
 const struct ioeventfd *ioeventfds(void);
 unsigned int nr_ioeventfds(void);

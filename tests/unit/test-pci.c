@@ -16,9 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kvm/ioport.h"
+#include "kvm/ioeventfd.h"
 #include "kvm/log.h"
-#include "kvm/mmio.h"
 #include "kvm/pci.h"
 #include "kvm/util.h"
 
@@ -34,33 +33,20 @@ static uint64_t fake_ioeventfd_at; /* where the last one is registered, 0: nowhe
 static bool fake_level;		   /* the INTx line */
 static unsigned int fake_raised;   /* MSIs that fired */
 
-int mmio_ioeventfd_add(int vm_fd, uint64_t gpa, unsigned int len, const uint64_t *datamatch, int fd)
+int ioeventfd_add(int vm_fd, const struct ioeventfd *ev)
 {
-	(void)vm_fd, (void)len, (void)datamatch, (void)fd;
+	(void)vm_fd;
 	if (fake_ioeventfd_at)
 		return -EEXIST;
-	fake_ioeventfd_at = gpa;
+	fake_ioeventfd_at = ev->at;
 	return 0;
 }
 
-void mmio_ioeventfd_del(int vm_fd, uint64_t gpa, unsigned int len, const uint64_t *datamatch,
-			int fd)
+void ioeventfd_del(int vm_fd, const struct ioeventfd *ev)
 {
-	(void)vm_fd, (void)len, (void)datamatch, (void)fd;
-	assert_true(fake_ioeventfd_at == gpa);
+	(void)vm_fd;
+	assert_true(fake_ioeventfd_at == ev->at);
 	fake_ioeventfd_at = 0;
-}
-
-int ioport_ioeventfd_add(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			 int fd)
-{
-	return mmio_ioeventfd_add(vm_fd, port, len, datamatch, fd);
-}
-
-void ioport_ioeventfd_del(int vm_fd, uint16_t port, unsigned int len, const uint64_t *datamatch,
-			  int fd)
-{
-	mmio_ioeventfd_del(vm_fd, port, len, datamatch, fd);
 }
 
 void irq_line_init(struct irq_line *line, struct irq_chip *irq, unsigned int gsi)
@@ -399,12 +385,13 @@ static void test_platform_wins(void **state)
 
 static void test_ioeventfd_follows(void **state)
 {
+	const struct ioeventfd ev = {.at = 0x40, .any = true, .fd = 3};
 	struct machine *m = *state;
 	struct device *d = calloc(1, sizeof(*d));
 
 	pci_function_init(&d->fn, &m->pci, "device", d, &device_id);
 	assert_int_equal(pci_add_bar(&d->fn, 0, &mem64), 0);
-	assert_int_equal(pci_add_ioeventfd(&d->fn, 0, 0x40, 0, 3), 0);
+	assert_int_equal(pci_add_ioeventfd(&d->fn, 0, &ev), 0);
 	assert_int_equal(pci_function_add(&d->fn, -1), 0);
 	assert_true(fake_ioeventfd_at == 0);
 	cfg_write(m, d->fn.bdf, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
