@@ -213,11 +213,21 @@ static int (*const devices_table[])(struct vm *vm) = {
 	devices_create_fs,    devices_create_display, devices_create_input, devices_create_ports,
 };
 
+/* At least as many as there are of which there is one at most. */
+#define DEVICES_OTHERS 12
+
+static bool devices_are_many(const struct vm_config *cfg)
+{
+	return cfg->nr_disks + cfg->nr_scsi + cfg->nr_nics + cfg->nr_shares + cfg->nr_fs +
+		       DEVICES_OTHERS > PCI_MAX_SLOTS;
+}
+
 int devices_create(struct vm *vm)
 {
 	int ret = 0;
 
 	vm->nr_virtio_mmio = 0;
+	vm->pci.crowded = devices_are_many(vm->cfg);
 	for (unsigned int i = 0; i < ARRAY_SIZE(devices_table) && ret == 0; i++)
 		ret = devices_table[i](vm);
 	return ret;

@@ -439,11 +439,13 @@ static int pci_choose_bdf(struct pci_function *fn, int bdf)
 		log_error("PCI %s: 00:%02x.%x is taken", fn->name, (unsigned)bdf >> 3, bdf & 7);
 		return -EBUSY;
 	}
-	/* A slot each while there are any, then the other functions of slots that have the first. */
-	for (unsigned int f = 0; f < PCI_MAX_FUNCTIONS; f++)
-		for (unsigned int slot = 1; slot < PCI_MAX_SLOTS; slot++)
-			if (!pci->fn[PCI_BDF(slot, f)])
-				return PCI_BDF(slot, f);
+	for (bdf = PCI_BDF(1, 0); bdf < (int)ARRAY_SIZE(pci->fn); bdf += pci->crowded ? 1 : 8)
+		if (!pci->fn[bdf])
+			return bdf;
+	/* More than was thought: the other functions of slots that have the first. */
+	for (bdf = PCI_BDF(1, 0); bdf < (int)ARRAY_SIZE(pci->fn); bdf++)
+		if (!pci->fn[bdf])
+			return bdf;
 	log_error("PCI %s: all %d slots are taken", fn->name, PCI_MAX_SLOTS);
 	return -ENOSPC;
 }

@@ -94,6 +94,11 @@ struct pci {
 	 * Interrupt Line register for each. */
 	unsigned int intx_gsi[4];
 	uint8_t intx_line[4];
+	/*
+	 * There will be more functions than slots: each slot is filled before the next one, so that
+	 * software, which looks at all functions of a slot first, finds them in the order of creation.
+	 */
+	bool crowded;
 	atomic_uint cf8;
 	struct pci_function host_bridge; /* 00:00.0 */
 	struct pci_claim *claims;	 /* scratch of pci_sync_bars(), under lock */
@@ -107,7 +112,7 @@ struct pci_id {
 
 /*
  * Makes a bus with nothing but its host bridge. The architecture fills in the windows, intx_gsi and
- * intx_line before it adds the first function.
+ * intx_line before it adds the first function; `crowded` may be set then, too.
  */
 int pci_init(struct pci *pci, struct bus *mmio, struct bus *ioport, struct irq_chip *irq,
 	     int vm_fd);

@@ -51,7 +51,7 @@ enum vm_outcome {
 	VM_OUTCOME_HOST_ERROR,
 };
 
-#define VM_MAX_DEVICES 96
+#define VM_MAX_DEVICES 320 /* two a virtio device: itself and its way to the guest */
 
 /* Something that was created for this machine and goes with it, in reverse order. */
 struct vm_device {

@@ -454,6 +454,24 @@ static void test_all_slots_and_functions(void **state)
 		device_destroy(d[--nr]);
 }
 
+/* As many as there are places, each behind the one before. */
+static void test_crowded(void **state)
+{
+	struct machine *m = *state;
+	static const struct pci_bar_layout small = {.size = 0x10, .ops = &device_ops};
+	struct device *d[31 * PCI_MAX_FUNCTIONS];
+
+	m->pci.crowded = true;
+	for (unsigned int i = 0; i < ARRAY_SIZE(d); i++) {
+		d[i] = device_create(m, &small);
+		assert_int_equal(d[i]->fn.bdf, PCI_BDF(1, 0) + i);
+	}
+	for (unsigned int slot = 1; slot < PCI_MAX_SLOTS; slot++)
+		assert_int_equal(cfg_read(m, PCI_BDF(slot, 0), PCI_HEADER_TYPE, 1), 0x80);
+	for (unsigned int i = ARRAY_SIZE(d); i-- > 0;)
+		device_destroy(d[i]);
+}
+
 static void test_windows_end(void **state)
 {
 	struct machine *m = *state;
@@ -733,6 +751,7 @@ int main(void)
 		T(test_ioeventfd_follows),
 		T(test_layouts_are_checked),
 		T(test_all_slots_and_functions),
+		T(test_crowded),
 		T(test_windows_end),
 		T(test_msix_pending),
 		T(test_msix_tie),
