@@ -2,11 +2,14 @@
 /* virtio 1.2 §5: what each type of device must do with requests. */
 #include <errno.h>
 #include <linux/input.h>
+#include <linux/virtio_9p.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_console.h>
+#include <linux/virtio_fs.h>
 #include <linux/virtio_input.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_scsi.h>
 #include <linux/virtio_vsock.h>
 #include <stddef.h>
 #include <string.h>
@@ -492,7 +495,6 @@ static void input_takes_status(struct rig *rig)
 		CHECK_EQ(rig_send(rig, 1, &buf, 1, 0), 0);
 }
 
-#define DISK BIT_OF(BLK)
 /* --- vsock (§5.10) --- */
 
 /* Sends a packet of the guest's that is only a header, changed by nobody but the check. */
@@ -597,6 +599,112 @@ static void vsock_takes_packets_without_buffers(struct rig *rig)
 	}
 }
 
+/* --- devices whose queues others serve (§5.2, §5.6, §5.11) --- */
+
+/* One buffer through each queue, there and back, with its interrupt. */
+static void others_serve_each_queue(struct rig *rig)
+{
+	rig_start(rig, 0);
+	for (unsigned int i = 0; i < 40; i++) {
+		unsigned int q = i % 2;
+		const struct drv_buf buf = {BUF(q), 100 + i};
+
+		CHECK_EQ(rig_send(rig, q, &buf, 0, 1), 100 + i);
+		CHECK_EQ(rig_take_interrupt(rig), 1);
+	}
+}
+
+static void others_come_back(struct rig *rig)
+{
+	const struct drv_buf buf = {BUF(0), 64};
+
+	rig_start(rig, rig_offered(rig) & DRV_BIT(VIRTIO_F_RING_RESET));
+	CHECK_EQ(rig_send(rig, 0, &buf, 0, 1), 64);
+	if (rig->features & DRV_BIT(VIRTIO_F_RING_RESET)) {
+		rig->way->queue_reset(rig, 0);
+		rig_queue(rig, 0, 4);
+		CHECK_EQ(rig_send(rig, 0, &buf, 0, 1), 64);
+	}
+	rig->way->set_status(rig, 0);
+	rig_start(rig, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		CHECK_EQ(rig_send(rig, i % 2, &buf, 0, 1), 64);
+}
+
+static void back_end_says_capacity(struct rig *rig)
+{
+	CHECK_EQ(rig->way->config_read(rig, 0, 8), RIG_SECTORS);
+	CHECK_EQ(rig->way->config_read(rig, offsetof(struct virtio_blk_config, num_queues), 2), 2);
+	rig_start(rig, 0);
+	rig_back_grows(rig, 2 * RIG_SECTORS);
+	CHECK_EQ(rig_take_interrupt(rig), 2);
+	CHECK_EQ(rig->way->config_read(rig, 0, 8), 2 * RIG_SECTORS);
+}
+
+static void fs_config(struct rig *rig)
+{
+	char tag[36];
+
+	for (unsigned int i = 0; i < sizeof(tag); i++)
+		tag[i] = rig->way->config_read(rig, i, 1);
+	CHECK(!memcmp(tag, RIG_TAG, sizeof(RIG_TAG)));
+	for (unsigned int i = sizeof(RIG_TAG); i < sizeof(tag); i++)
+		CHECK_EQ(tag[i], 0);
+	CHECK(rig->way->config_read(rig, offsetof(struct virtio_fs_config, num_request_queues),
+				    4) >= 1);
+	/* One for what must not wait, and the request queues. */
+	CHECK(rig->way->queue_size(rig, 0) && rig->way->queue_size(rig, 1));
+	CHECK(!rig->way->queue_size(rig, 2));
+}
+
+static void scsi_config(struct rig *rig)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		CHECK_EQ(rig->way->config_read(rig, offsetof(struct virtio_scsi_config, sense_size),
+					       4),
+			 96);
+		CHECK_EQ(rig->way->config_read(rig, offsetof(struct virtio_scsi_config, cdb_size),
+					       4),
+			 32);
+		CHECK_EQ(rig->way->config_read(rig, offsetof(struct virtio_scsi_config, num_queues),
+					       4),
+			 1);
+		rig_start(rig, 0);
+		rig->way->set_status(rig, 0);
+	}
+}
+
+/* --- 9p (virtio 1.2 §5 has its number; the device is specified elsewhere) --- */
+
+static void p9_config(struct rig *rig)
+{
+	CHECK(rig_offered(rig) & DRV_BIT(VIRTIO_9P_MOUNT_TAG));
+	CHECK_EQ(rig->way->config_read(rig, 0, 2), strlen(RIG_TAG));
+	for (unsigned int i = 0; i < strlen(RIG_TAG); i++)
+		CHECK_EQ(rig->way->config_read(rig, 2 + i, 1), (uint8_t)RIG_TAG[i]);
+}
+
+/* Tversion, in buffers of any shape; and what is none, which is answered by an error. */
+static void p9_answers(struct rig *rig)
+{
+	static const uint8_t version[] = "\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\0"
+					 "9P2000.L";
+	const struct drv_buf bufs[] = {
+		{BUF(0), 5}, {BUF(0) + 5, sizeof(version) - 6}, {BUF(1), 3}, {BUF(1) + 3, 100}};
+	uint8_t *reply = rig_ptr(rig, BUF(1));
+
+	rig_start(rig, 0);
+	memcpy(rig_ptr(rig, BUF(0)), version, sizeof(version));
+	CHECK_EQ(rig_send(rig, 0, bufs, 2, 2), sizeof(version) - 1);
+	CHECK_EQ(reply[4], 101); /* Rversion */
+	CHECK(!memcmp(reply + 11, version + 11, 10));
+	*(uint8_t *)rig_ptr(rig, BUF(0) + 4) = 1;
+	CHECK_EQ(rig_send(rig, 0, bufs, 2, 2), 11);
+	CHECK_EQ(reply[4], 7); /* Rlerror */
+}
+
+#define DISK   BIT_OF(BLK)
+#define OTHERS (BIT_OF(VHOST_USER_BLK) | BIT_OF(FS))
 #define WIRE   BIT_OF(NET)
 #define SOCKET BIT_OF(VSOCK)
 #define TTY    BIT_OF(CONSOLE)
@@ -631,6 +739,12 @@ const struct check device_checks[] = {
 	 BOTH_RINGS, DISK, blk_writes_through},
 	{"5.2.6", "blk: pads its id with NULs", ALL_WAYS, BOTH_RINGS, DISK, blk_id},
 	{"5.2.4", "blk: tells of a new capacity", MODERN_WAYS, BOTH_RINGS, DISK, blk_grows},
+	{"5.2.4", "blk: has the size and the number of queues that its back end says", ALL_WAYS, 0,
+	 BIT_OF(VHOST_USER_BLK), back_end_says_capacity},
+	{"2.7", "has its queues served by a back end", ALL_WAYS, 0, OTHERS,
+	 others_serve_each_queue},
+	{"2.4.1", "takes its queues back from a back end at a reset, and lends them again",
+	 ALL_WAYS, 0, OTHERS, others_come_back},
 	{"5.3.4", "console: says its size", ALL_WAYS, 0, TTY, console_size},
 	{"5.3.6", "console: hands over what is typed", ALL_WAYS, BOTH_RINGS, TTY, console_receives},
 	{"5.3.6", "console: takes what is written", ALL_WAYS, BOTH_RINGS, TTY, console_transmits},
@@ -644,6 +758,9 @@ const struct check device_checks[] = {
 	 MODERN_WAYS, BOTH_RINGS, MEMORY, balloon_reads_stats},
 	{"5.5.6.3.3", "balloon: ignores a legacy driver's first statistics", LEGACY_WAYS, 0, MEMORY,
 	 balloon_ignores_first_stats},
+	{"5.6.4.2",
+	 "scsi: has the sizes of sense data and commands that it must have after a reset", ALL_WAYS,
+	 0, BIT_OF(SCSI), scsi_config},
 	{"5.8.5.2", "input: has size 0 for what it does not support", MODERN_WAYS, 0, INPUTS,
 	 input_size_0},
 	{"5.8.5", "input: says what it is; only select and subsel are writable", MODERN_WAYS, 0,
@@ -652,7 +769,8 @@ const struct check device_checks[] = {
 	 BIT_OF(KEYBOARD), input_sends_whole_updates},
 	{"5.8.6", "input: takes status updates", MODERN_WAYS, BOTH_RINGS, INPUTS,
 	 input_takes_status},
-	{"5.10.4", "vsock: says the guest's address", MODERN_WAYS, 0, SOCKET, vsock_cid},
+	{"5.10.4", "vsock: says the guest's address", MODERN_WAYS, 0, SOCKET | BIT_OF(VHOST_VSOCK),
+	 vsock_cid},
 	{"5.10.6.1", "vsock: takes some packets though it has no buffer for the answers",
 	 MODERN_WAYS, BOTH_RINGS, SOCKET, vsock_takes_packets_without_buffers},
 	{"5.10.6.2", "vsock: takes no packets from others than the guest", MODERN_WAYS, BOTH_RINGS,
@@ -661,5 +779,10 @@ const struct check device_checks[] = {
 	 SOCKET, vsock_resets_unknown_types},
 	{"5.10.6.6", "vsock: answers packets for what is no connection by RST", MODERN_WAYS,
 	 BOTH_RINGS, SOCKET, vsock_resets_strangers},
+	{"5.11.4.2", "fs: says its tag, padded with NULs, and has a request queue at least",
+	 MODERN_WAYS, 0, BIT_OF(FS), fs_config},
+	{"5", "9p: says its tag", ALL_WAYS, 0, BIT_OF(P9), p9_config},
+	{"5", "9p: answers messages in any framing, and what is none by an error", ALL_WAYS,
+	 BOTH_RINGS, BIT_OF(P9), p9_answers},
 	{0},
 };

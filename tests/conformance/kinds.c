@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The devices that are checked, each with a back end in this process. */
+/* The devices that are checked, each with a back end in this process, or a stand-in for the kernel. */
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/vhost.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../unit/vhost-user-back.h"
+#include "kvm/9p.h"
 #include "kvm/chardev.h"
 #include "kvm/disk.h"
+#include "kvm/fs.h"
 #include "kvm/multiport.h"
 #include "kvm/net.h"
+#include "kvm/scsi.h"
 #include "kvm/seat.h"
+#include "kvm/vhost-user.h"
 #include "kvm/virtio-models.h"
 #include "kvm/vsock.h"
 #include "rig.h"
@@ -417,17 +426,156 @@ static void ports_kind_destroy(struct rig *rig)
 	free(params);
 }
 
+/* --- a folder, by 9p --- */
+
+struct p9_fixture {
+	char dir[32];
+	struct p9_params params;
+};
+
+static struct virtio_device *p9_kind(struct rig *rig)
+{
+	struct p9_fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/lkvm-9p-XXXXXX");
+	CHECK(mkdtemp(f->dir));
+	f->params = (struct p9_params){.path = f->dir, .tag = RIG_TAG, .mapped = geteuid() != 0};
+	rig->fixture = f;
+	return p9_create(&rig->m->ram.mem, &f->params);
+}
+
+static void p9_kind_destroy(struct rig *rig)
+{
+	struct p9_fixture *f = rig->fixture;
+
+	CHECK(!rmdir(f->dir));
+	free(f);
+}
+
+/* --- what a back end serves, over vhost-user --- */
+
+struct vhost_user_fixture {
+	struct back *back;
+	struct vhost_user *vu;
+	struct disk_params disk;
+	struct fs_params fs;
+};
+
+static int vhost_user_kind_connect(void *arg)
+{
+	struct vhost_user_fixture *f = arg;
+	int fd;
+
+	back_destroy(f->back);
+	f->back = back_create(&fd);
+	f->back->capacity = RIG_SECTORS;
+	back_run(f->back);
+	return fd;
+}
+
+static struct vhost_user_fixture *vhost_user_kind_open(struct rig *rig, uint32_t config_size)
+{
+	struct vhost_user_fixture *f = calloc(1, sizeof(*f));
+	const struct vhost_user_backend be = {.name = "back end",
+					      .config_size = config_size,
+					      .connect = vhost_user_kind_connect,
+					      .arg = f};
+
+	f->disk = (struct disk_params){.path = "disk", .vhost_user = true, .nr_queues = 2};
+	f->fs = (struct fs_params){.name = "fs", .tag = RIG_TAG};
+	f->vu = vhost_user_open(&be);
+	CHECK(f->vu);
+	rig->fixture = f;
+	return f;
+}
+
+static struct virtio_device *vhost_user_blk_kind(struct rig *rig)
+{
+	struct vhost_user_fixture *f = vhost_user_kind_open(rig, VHOST_USER_BLK_CONFIG_SIZE);
+
+	return vhost_user_blk_create(&rig->m->ram.mem, f->vu, &f->disk);
+}
+
+static struct virtio_device *fs_kind(struct rig *rig)
+{
+	struct vhost_user_fixture *f = vhost_user_kind_open(rig, 0);
+
+	return fs_create(&rig->m->ram.mem, f->vu, &f->fs);
+}
+
+static void vhost_user_kind_destroy(struct rig *rig)
+{
+	struct vhost_user_fixture *f = rig->fixture;
+
+	vhost_user_close(f->vu);
+	back_destroy(f->back);
+	free(f);
+}
+
+void rig_back_grows(struct rig *rig, uint64_t sectors)
+{
+	struct back *back = ((struct vhost_user_fixture *)rig->fixture)->back;
+	const struct message changed = {.request = 2, .flags = 1};
+
+	back->capacity = sectors;
+	CHECK_EQ(send(back->slave_fd, &changed, 12, 0), 12);
+}
+
+/* --- what the kernel serves: one that takes all that it is told, and does nothing --- */
+
+#define KERNEL_FD 12345
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (fd != KERNEL_FD) {
+		errno = EBADF;
+		return -1;
+	}
+	if (request == VHOST_GET_FEATURES)
+		*(uint64_t *)arg = VERSION_1 | DRV_BIT(VIRTIO_RING_F_EVENT_IDX) |
+				   DRV_BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	else if (request == VHOST_GET_VRING_BASE)
+		((struct vhost_vring_state *)arg)->num = 0;
+	return 0;
+}
+
+static struct virtio_device *scsi_kind(struct rig *rig)
+{
+	struct scsi_params *params = calloc(1, sizeof(*params));
+
+	rig->fixture = params;
+	CHECK(!scsi_params_parse(params, "scsi:naa.50014055be4dc1a9"));
+	return scsi_create(&rig->m->ram.mem, params, KERNEL_FD);
+}
+
+static struct virtio_device *vhost_vsock_kind(struct rig *rig)
+{
+	return vsock_vhost_create(&rig->m->ram.mem, "vsock", RIG_CID, KERNEL_FD);
+}
+
 const struct kind kinds[NR_KINDS] = {
-	[TOY] = {"toy", VIRTIO_ID_BLOCK, toy_create, NULL},
-	[BLK] = {"blk", VIRTIO_ID_BLOCK, blk_kind, free_fixture},
-	[BLK_RO] = {"blk-readonly", VIRTIO_ID_BLOCK, blk_ro_kind, free_fixture},
-	[NET] = {"net", VIRTIO_ID_NET, net_kind, net_kind_destroy},
-	[CONSOLE] = {"console", VIRTIO_ID_CONSOLE, console_kind, free_fixture},
-	[RNG] = {"rng", VIRTIO_ID_RNG, rng_kind, NULL},
-	[BALLOON] = {"balloon", VIRTIO_ID_BALLOON, balloon_kind, NULL},
-	[KEYBOARD] = {"keyboard", VIRTIO_ID_INPUT, keyboard_kind, input_kind_destroy},
-	[MOUSE] = {"mouse", VIRTIO_ID_INPUT, mouse_kind, input_kind_destroy},
-	[TABLET] = {"tablet", VIRTIO_ID_INPUT, tablet_kind, input_kind_destroy},
-	[VSOCK] = {"vsock", VIRTIO_ID_VSOCK, vsock_kind, vsock_kind_destroy},
-	[PORTS] = {"ports", VIRTIO_ID_CONSOLE, ports_kind, ports_kind_destroy},
+	[TOY] = {"toy", VIRTIO_ID_BLOCK, toy_create, NULL, false},
+	[BLK] = {"blk", VIRTIO_ID_BLOCK, blk_kind, free_fixture, false},
+	[BLK_RO] = {"blk-readonly", VIRTIO_ID_BLOCK, blk_ro_kind, free_fixture, false},
+	[NET] = {"net", VIRTIO_ID_NET, net_kind, net_kind_destroy, false},
+	[CONSOLE] = {"console", VIRTIO_ID_CONSOLE, console_kind, free_fixture, false},
+	[RNG] = {"rng", VIRTIO_ID_RNG, rng_kind, NULL, false},
+	[BALLOON] = {"balloon", VIRTIO_ID_BALLOON, balloon_kind, NULL, false},
+	[KEYBOARD] = {"keyboard", VIRTIO_ID_INPUT, keyboard_kind, input_kind_destroy, false},
+	[MOUSE] = {"mouse", VIRTIO_ID_INPUT, mouse_kind, input_kind_destroy, false},
+	[TABLET] = {"tablet", VIRTIO_ID_INPUT, tablet_kind, input_kind_destroy, false},
+	[VSOCK] = {"vsock", VIRTIO_ID_VSOCK, vsock_kind, vsock_kind_destroy, false},
+	[PORTS] = {"ports", VIRTIO_ID_CONSOLE, ports_kind, ports_kind_destroy, false},
+	[P9] = {"9p", VIRTIO_ID_9P, p9_kind, p9_kind_destroy, false},
+	[VHOST_USER_BLK] = {"vhost-user-blk", VIRTIO_ID_BLOCK, vhost_user_blk_kind,
+			    vhost_user_kind_destroy, true},
+	[FS] = {"fs", VIRTIO_ID_FS, fs_kind, vhost_user_kind_destroy, true},
+	[SCSI] = {"scsi", VIRTIO_ID_SCSI, scsi_kind, free_fixture, true},
+	[VHOST_VSOCK] = {"vhost-vsock", VIRTIO_ID_VSOCK, vhost_vsock_kind, NULL, true},
 };

@@ -35,7 +35,9 @@
 #define VERSION_1   DRV_BIT(VIRTIO_F_VERSION_1)
 #define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
 
-#define RIG_CID 42 /* of the vsock device */
+#define RIG_CID	    42	   /* of the vsock devices */
+#define RIG_TAG	    "data" /* of the shared folders */
+#define RIG_SECTORS 1234   /* that the back end of vhost-user-blk has */
 
 /* --- machine.c --- */
 
@@ -151,6 +153,7 @@ struct kind {
 	uint16_t id;
 	struct virtio_device *(*create)(struct rig *rig); /* may set rig->fixture */
 	void (*destroy)(struct rig *rig);		  /* after the device went; may be NULL */
+	bool split_only; /* its rings are served by others, who know no packed ones */
 };
 
 extern const struct kind kinds[NR_KINDS];
@@ -227,6 +230,8 @@ struct rig_disk *rig_disk(struct rig *rig);
 void rig_type(struct rig *rig, const char *text); /* at the console */
 /* The far end of a NIC: one frame a read or write. */
 int rig_wire(struct rig *rig);
+/* The back end of a vhost-user device has a new configuration. */
+void rig_back_grows(struct rig *rig, uint64_t sectors);
 
 /* Where checks have their buffers. */
 #define BUF(n) (DRV_DATA + (n)*0x1000ull)

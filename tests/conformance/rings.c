@@ -176,6 +176,27 @@ static void ignores_write_on_indirect(struct rig *rig)
 	CHECK(filled(rig, BUF(0), 32, 0) && filled(rig, BUF(1), 32, TOY_BYTE));
 }
 
+static void ignores_the_rest_of_a_table(struct rig *rig)
+{
+	const struct drv_buf bufs[] = {{BUF(0), 32}, {BUF(1), 32}, {BUF(2), 32}};
+	struct drv_desc *table = rig_ptr(rig, TABLE);
+	uint32_t len;
+	int id, want;
+
+	rig_start(rig, INDIRECT);
+	memset(rig_ptr(rig, BUF(0)), 0, 0x3000);
+	want = drv_add(&rig->q[0], bufs, 1, 2, TABLE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bufs); i++) {
+		table[i].a = 0xbeef + i;
+		table[i].b |= (uint16_t)~DRV_F_WRITE;
+	}
+	rig->way->notify(rig, 0);
+	CHECK(drv_wait_used(&rig->q[0], &id, &len));
+	CHECK_EQ(id, want);
+	CHECK_EQ(len, 64);
+	CHECK(filled(rig, BUF(0), 32, 0) && filled(rig, BUF(2), 32, TOY_BYTE));
+}
+
 static void takes_chain_then_indirect(struct rig *rig)
 {
 	const struct drv_buf direct[] = {{BUF(0), 32}, {TABLE, 32}},
@@ -359,6 +380,8 @@ const struct check ring_checks[] = {
 	 BOTH_RINGS, T, takes_indirect},
 	{"2.7.5.3.2", "ignores the write flag of an indirect descriptor", ALL_WAYS, BOTH_RINGS, T,
 	 ignores_write_on_indirect},
+	{"2.8.7", "ignores ids, and flags but WRITE, in an indirect table", MODERN_WAYS, P, T,
+	 ignores_the_rest_of_a_table},
 	{"2.7.5.3.2", "takes descriptors that end with an indirect one", ALL_WAYS, S, T,
 	 takes_chain_then_indirect},
 	{"2.7.7.2", "interrupts for used buffers unless it is told not to", ALL_WAYS, BOTH_RINGS, T,
