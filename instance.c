@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "kvm/log.h"
+#include "kvm/unix.h"
 #include "kvm/util.h"
 
 #define INSTANCE_SUFFIX	 ".sock"
-#define INSTANCE_BACKLOG 128
 #define INSTANCE_ALLOWED "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 static bool instance_name_ok(const char *name)
@@ -30,19 +30,6 @@ void instance_set_run_dir(const char *dir)
 	setenv("LKVM_RUN_DIR", dir, 1);
 }
 
-/* Absolute, because a VM that detaches changes its working directory. */
-static char *instance_absolute(const char *dir)
-{
-	char *cwd, *path;
-
-	if (*dir == '/')
-		return strdup(dir);
-	cwd = getcwd(NULL, 0);
-	path = cwd ? xasprintf("%s/%s", cwd, dir) : NULL;
-	free(cwd);
-	return path;
-}
-
 char *instance_run_dir(void)
 {
 	const char *dir = getenv("LKVM_RUN_DIR");
@@ -51,7 +38,7 @@ char *instance_run_dir(void)
 	char *path;
 
 	if (dir && *dir) {
-		path = instance_absolute(dir);
+		path = unix_absolute(dir);
 	} else if (xdg && *xdg == '/') { /* the XDG specification: ignore it unless absolute */
 		path = xasprintf("%s/lkvm", xdg);
 	} else if (home && *home) {
@@ -193,56 +180,16 @@ static int instance_dial(const struct sockaddr_un *addr)
 	return fd;
 }
 
-/*
- * With the folder locked. -ENOENT: nothing is there (any more); -EEXIST: a live VM; or what is
- * wrong with it.
- */
-static int instance_remove_stale(const struct sockaddr_un *addr)
-{
-	struct stat st;
-	int fd = instance_dial(addr);
-
-	if (fd >= 0) {
-		close(fd);
-		return -EEXIST;
-	}
-	if (fd != -ECONNREFUSED)
-		return fd == -EAGAIN ? -EEXIST : fd;
-	if (lstat(addr->sun_path, &st))
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
-	return unlink(addr->sun_path) ? -errno : -ENOENT;
-}
-
 /* With the folder locked. Prints. */
 static int instance_claim(const struct sockaddr_un *addr, const char *name)
 {
-	int ret = instance_remove_stale(addr);
-	int fd;
+	int fd = unix_listen(addr->sun_path, 0600);
 
-	if (ret == -EEXIST) {
+	if (fd == -EADDRINUSE)
 		log_error("a VM named %s is running already", name);
-		return ret;
-	}
-	if (ret != -ENOENT) {
-		log_error("socket %s: %s", addr->sun_path, strerror(-ret));
-		return ret;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* The mode of an unbound socket is that of the file which bind() makes. */
-	if (fd < 0 || fchmod(fd, 0600) || bind(fd, (const struct sockaddr *)addr, sizeof(*addr))) {
-		ret = -errno;
-	} else if (listen(fd, INSTANCE_BACKLOG)) {
-		ret = -errno;
-		unlink(addr->sun_path);
-	} else {
-		return fd;
-	}
-	log_error("socket %s: %s", addr->sun_path, strerror(-ret));
-	if (fd >= 0)
-		close(fd);
-	return ret;
+	else if (fd < 0)
+		log_error("socket %s: %s", addr->sun_path, strerror(-fd));
+	return fd == -EADDRINUSE ? -EEXIST : fd;
 }
 
 int instance_listen(const char *name, char **path)
@@ -288,18 +235,18 @@ int instance_connect(const char *name)
 		int dir_fd = instance_lock(dir);
 
 		if (dir_fd >= 0) {
-			/* Meanwhile somebody may have taken it over. */
-			ret = instance_remove_stale(&addr);
-			if (ret == -EEXIST)
-				ret = instance_dial(&addr);
+			ret = unix_take_over(addr.sun_path);
 			close(dir_fd);
+			if (ret == -EADDRINUSE) /* meanwhile somebody came */
+				ret = instance_dial(&addr);
+			else if (ret == 0)
+				ret = -ENOENT;
 		}
 	}
 	free(dir);
 	return ret;
 }
 
-/* Cuts the suffix off: false when it is no socket's name. */
 /* NAME.status, malloc'ed; NULL: no folder, no memory. */
 static char *instance_status_path(const char *name)
 {
@@ -342,6 +289,7 @@ int instance_take_status(const char *name)
 	return status;
 }
 
+/* Cuts the suffix off: false when it is no socket's name. */
 static bool instance_cut_suffix(char *file)
 {
 	size_t len = strlen(file), suffix = strlen(INSTANCE_SUFFIX);

@@ -74,7 +74,7 @@ struct vsock_uds *vsock_uds_open(const char *path)
 		/* Room for the longest port. */
 		bool fits = strlen(uds->path) < VSOCK_UDS_MAX_PATH;
 
-		uds->fd = ret = fits ? unix_listen(uds->path) : -ENAMETOOLONG;
+		uds->fd = ret = fits ? unix_listen(uds->path, 0666) : -ENAMETOOLONG;
 	}
 	if (ret >= 0)
 		return uds;

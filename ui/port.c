@@ -95,7 +95,7 @@ static int port_open_file(const struct port_host *port)
 static int port_open_unix(struct port_host *port)
 {
 	port->path = unix_absolute(port->option->path);
-	return port->path ? unix_listen(port->path) : -errno;
+	return port->path ? unix_listen(port->path, 0666) : -errno;
 }
 
 static int port_open_tty(struct port_host *port)

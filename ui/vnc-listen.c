@@ -7,14 +7,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "kvm/display.h"
 #include "kvm/log.h"
+#include "kvm/unix.h"
 
 #define VNC_PORT    5900
 #define VNC_BACKLOG 8
@@ -35,8 +35,7 @@ static int vnc_bind(int family, const struct sockaddr *addr, socklen_t len)
 
 	if (fd < 0)
 		return -1;
-	if (family != AF_UNIX)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, addr, len) == 0)
@@ -59,40 +58,19 @@ static int vnc_listen_fd(struct vnc_listener *listener, int fd, const char *wher
 	return 0;
 }
 
-/* A socket file that nobody listens on any more is taken over. */
-static bool vnc_remove_stale(const struct sockaddr_un *addr)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool stale = fd >= 0 && connect(fd, (const void *)addr, sizeof(*addr)) < 0 &&
-		     errno == ECONNREFUSED;
-	struct stat st;
-
-	if (fd >= 0)
-		close(fd);
-	return stale && lstat(addr->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	       unlink(addr->sun_path) == 0;
-}
-
 static int vnc_listen_unix(struct vnc_listener *listener, const char *path)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd;
+	char *absolute = unix_absolute(path);
+	int fd = absolute ? unix_listen(absolute, 0600) : -errno;
 
-	if (strlen(path) >= sizeof(addr.sun_path)) {
-		log_error("--vnc: unix=%s: the path is longer than %zu characters", path,
-			  sizeof(addr.sun_path) - 1);
-		return -ENAMETOOLONG;
+	if (fd < 0) {
+		log_error("--vnc: cannot listen on %s: %s", path, strerror(-fd));
+		free(absolute);
+		return fd;
 	}
-	strcpy(addr.sun_path, path);
-	fd = vnc_bind(AF_UNIX, (void *)&addr, sizeof(addr));
-	if (fd < 0 && errno == EADDRINUSE && vnc_remove_stale(&addr))
-		fd = vnc_bind(AF_UNIX, (void *)&addr, sizeof(addr));
-	if (fd >= 0) {
-		listener->unix_path = path;
-		listener->bound = true;
-		chmod(path, 0600); /* nobody can have connected before listen() */
-	}
-	return vnc_listen_fd(listener, fd, path);
+	listener->unix_path = absolute;
+	listener->fd[listener->nr++] = fd;
+	return 0;
 }
 
 static int vnc_listen_tcp(struct vnc_listener *listener, const struct display_params *params,
@@ -141,7 +119,8 @@ void vnc_unlisten(struct vnc_listener *listener)
 {
 	for (unsigned int i = 0; i < listener->nr; i++)
 		close(listener->fd[i]);
-	if (listener->bound)
+	if (listener->unix_path)
 		unlink(listener->unix_path);
+	free(listener->unix_path);
 	*listener = (struct vnc_listener){0};
 }

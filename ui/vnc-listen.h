@@ -12,8 +12,7 @@ struct display_params;
 struct vnc_listener {
 	int fd[VNC_MAX_LISTEN];
 	unsigned int nr;
-	const char *unix_path;
-	bool bound; /* to unix_path */
+	char *unix_path; /* absolute; NULL: TCP */
 };
 
 /*

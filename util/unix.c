@@ -38,32 +38,42 @@ int unix_connect(const char *path)
 	return ret;
 }
 
-/* What a VM that was killed has left there answers nobody. */
-static void unix_remove_stale(const char *path)
+int unix_take_over(const char *path)
 {
 	struct stat st;
 	int fd;
 
-	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
-		return;
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
 	fd = unix_connect(path);
-	if (fd == -ECONNREFUSED)
-		unlink(path);
-	else if (fd >= 0)
+	if (fd >= 0)
 		close(fd);
+	if (fd >= 0 || fd == -EAGAIN)
+		return -EADDRINUSE;
+	if (fd != -ECONNREFUSED)
+		return fd;
+	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
-int unix_listen(const char *path)
+int unix_listen(const char *path, mode_t mode)
 {
 	struct sockaddr_un addr;
 	int fd = unix_socket(path, &addr), ret;
 
 	if (fd < 0)
 		return fd;
-	unix_remove_stale(path);
-	if (!bind(fd, (struct sockaddr *)&addr, sizeof(addr)) && !listen(fd, UNIX_BACKLOG))
+	ret = unix_take_over(path);
+	/* The mode of an unbound socket is that of the file which bind() makes. */
+	if (!ret && (fchmod(fd, mode) || bind(fd, (struct sockaddr *)&addr, sizeof(addr))))
+		ret = -errno;
+	if (!ret && listen(fd, UNIX_BACKLOG)) {
+		ret = -errno;
+		unlink(path);
+	}
+	if (!ret)
 		return fd;
-	ret = -errno;
 	close(fd);
 	return ret;
 }

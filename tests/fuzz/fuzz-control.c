@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: control-commands.c instance.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
+/* links: control-commands.c instance.c util/unix.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
 /* libs: jansson */
 /*
  * Lines to the control socket's parser and dispatcher. Each gets exactly one reply, which is one

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: control-client.c instance.c util/util.c util/log.c */
+/* links: control-client.c instance.c util/unix.c util/util.c util/log.c */
 /* libs: jansson */
 /* The client's end of the control socket against VMs that misbehave; see also test-control.c. */
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: control-commands.c control-client.c instance.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
+/* links: control-commands.c control-client.c instance.c util/unix.c util/util.c util/log.c util/loop.c util/base64.c ui/keys.c ui/seat.c */
 /* libs: jansson */
 /*
  * The server runs on its loop in a thread of its own over a VM of stubs; the tests are its clients.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: instance.c util/util.c util/log.c */
+/* links: instance.c util/unix.c util/util.c util/log.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
