@@ -127,7 +127,7 @@ OBJS_x86_64 += x86/params.o x86/cmdline.o
 OBJS_x86_64 += x86/acpi.o x86/dsdt.o x86/aml.o x86/mptable.o
 OBJS_x86_64 += hw/i8042.o hw/acpi-pm.o
 OBJS_arm64 := arm/arch.o arm/options.o arm/layout.o arm/gic.o arm/cpu.o arm/mte.o arm/pvtime.o
-OBJS_arm64 += arm/suspend.o arm/dump.o arm/boot.o arm/image.o arm/fdt.o
+OBJS_arm64 += arm/space.o arm/suspend.o arm/dump.o arm/boot.o arm/image.o arm/fdt.o
 OBJS_arm64 += hw/cfi_flash.o hw/pl061.o
 OBJS += $(OBJS_$(ARCH))
 

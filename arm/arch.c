@@ -25,40 +25,6 @@
 #include "kvm/vm.h"
 #include "layout.h"
 
-#define ARCH_MIN_RAM	  (4 * MIB) /* a device tree in a block of its own beside the kernel */
-#define ARCH_MIN_IPA_BITS 32
-#define ARCH_OLD_IPA_BITS 40 /* of a KVM that does not tell */
-
-#define ARCH_4G (UINT64_C(1) << 32)
-
-static uint64_t arch_ram(const struct vm_config *cfg)
-{
-	return cfg->ram_base ? cfg->ram_base : LAYOUT_RAM;
-}
-
-static int arch_check_ram(const struct vm_config *cfg)
-{
-	uint64_t ram = arch_ram(cfg);
-
-	if (ram < LAYOUT_RAM || ram % LAYOUT_RAM_ALIGN) {
-		log_error("--mem: RAM at 0x%" PRIx64 "; must be at 0x%llx or higher, in steps of "
-			  "2 MiB",
-			  ram, LAYOUT_RAM);
-		return -EINVAL;
-	}
-	if (cfg->ram_size < ARCH_MIN_RAM) {
-		log_error("--mem: %" PRIu64 " KiB of RAM are less than 4 MiB", cfg->ram_size / KIB);
-		return -EINVAL;
-	}
-	if (cfg->arch->aarch32 && (ram >= ARCH_4G || cfg->ram_size > ARCH_4G - ram)) {
-		log_error("--mem: RAM of a 32-bit guest must end below 4 GiB, and begins at "
-			  "0x%" PRIx64,
-			  ram);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 int arch_check_config(const struct vm_config *cfg)
 {
 	if (cfg->arch->aarch32 && cfg->arch->nested) {
@@ -69,53 +35,12 @@ int arch_check_config(const struct vm_config *cfg)
 		log_error("--firmware-address: there is no --firmware");
 		return -EINVAL;
 	}
-	return arch_check_ram(cfg);
+	return space_check(cfg);
 }
 
-/* --- address space --- */
-
-static unsigned int arch_bits(uint64_t end)
-{
-	return end <= 1 ? 0 : 64 - __builtin_clzll(end - 1);
-}
-
-static unsigned int arch_max_ipa_bits(int kvm_fd)
-{
-	int bits = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_VM_IPA_SIZE);
-
-	return bits > 0 ? bits : ARCH_OLD_IPA_BITS;
-}
-
-/* The 64-bit PCI window: above RAM, as far as the guest's physical addresses may go. */
-static struct pci_window arch_mem64(const struct vm_config *cfg, unsigned int max_bits)
-{
-	uint64_t base = ALIGN_UP(arch_ram(cfg) + cfg->ram_size, LAYOUT_PCI_MEM64_ALIGN);
-	uint64_t end = UINT64_C(1) << max_bits;
-
-	base = MAX(base, ARCH_4G);
-	if (cfg->arch->aarch32 || base >= end)
-		return (struct pci_window){0};
-	return (struct pci_window){.base = base, .size = MIN(LAYOUT_PCI_MEM64_SIZE, end - base)};
-}
-
-/* KVM wants to know how many bits a guest's physical address has (KVM API §4.1). */
 int arch_vm_type(int kvm_fd, const struct vm_config *cfg, unsigned long *type)
 {
-	unsigned int max_bits = arch_max_ipa_bits(kvm_fd), bits;
-	uint64_t end = arch_ram(cfg) + cfg->ram_size;
-	struct pci_window mem64;
-
-	if (end < cfg->ram_size || arch_bits(end) > max_bits) {
-		log_error("--mem: %" PRIu64 " MiB of RAM at 0x%" PRIx64 " do not fit: this host's "
-			  "guests have %u address bits",
-			  cfg->ram_size / MIB, arch_ram(cfg), max_bits);
-		return -EINVAL;
-	}
-	mem64 = arch_mem64(cfg, max_bits);
-	bits = MAX(arch_bits(mem64.size ? mem64.base + mem64.size : end), ARCH_MIN_IPA_BITS);
-	/* 0 stands for the traditional size. */
-	*type = bits == ARCH_OLD_IPA_BITS ? 0 : KVM_VM_TYPE_ARM_IPA_SIZE(bits);
-	return 0;
+	return space_vm_type(kvm_fd, cfg, type);
 }
 
 /* --- birth and death --- */
@@ -137,8 +62,8 @@ int arch_vm_init(struct vm *vm)
 		return -ENOMEM;
 	vm->arch = arch;
 	arch->gic_fd = arch->its_fd = -1;
-	arch->ram = arch_ram(vm->cfg);
-	arch->mem64 = arch_mem64(vm->cfg, arch_max_ipa_bits(vm->kvm_fd));
+	arch->ram = space_ram(vm->cfg);
+	arch->mem64 = space_mem64(vm->kvm_fd, vm->cfg);
 	arch_enable(vm, KVM_CAP_ARM_SYSTEM_SUSPEND);
 	arch_enable(vm, KVM_CAP_ARM_NISV_TO_USER);
 	mte_enable(vm);
@@ -367,7 +292,8 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 	case KVM_EXIT_SYSTEM_EVENT:
 		return suspend_exit(vcpu);
 	case KVM_EXIT_ARM_NISV:
-		log_error("vCPU %u: the guest accessed a device at 0x%" PRIx64 " by an instruction of "
+		log_error("vCPU %u: the guest accessed a device at 0x%" PRIx64
+			  " by an instruction of "
 			  "which the CPU does not tell what it did (a pair, a vector, write-back)",
 			  vcpu->id, (uint64_t)vcpu->run->arm_nisv.fault_ipa);
 		return false;

@@ -16,6 +16,7 @@ struct pl061;
 struct serial;
 struct vcpu;
 struct vm;
+struct vm_config;
 
 /* The command line's words that only this architecture knows (options.c); read-only afterwards. */
 struct arch_config {
@@ -53,6 +54,16 @@ struct arch_vm {
 	bool clock_held;
 	uint64_t clock; /* the virtual counter when the guest was paused */
 };
+
+/* space.c: guest physical addresses */
+/* Where RAM begins. */
+uint64_t space_ram(const struct vm_config *cfg);
+/* Whether RAM can be of that size and there; prints why not. */
+int space_check(const struct vm_config *cfg);
+/* The 64-bit PCI window: above RAM, as far as this host's guests can reach; size 0: none. */
+struct pci_window space_mem64(int kvm_fd, const struct vm_config *cfg);
+/* KVM_CREATE_VM's type: as many address bits as that takes, no more. Prints if the host has fewer. */
+int space_vm_type(int kvm_fd, const struct vm_config *cfg, unsigned long *type);
 
 /* boot.c: puts the configuration's kernel or firmware, and initrd, into guest memory. */
 int boot_load(struct vm *vm);
