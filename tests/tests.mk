@@ -17,9 +17,11 @@ unit_pkgs = $(filter-out -l%,$(call unit_words,libs,$(1)))
 unit_libs = $(filter -l%,$(call unit_words,libs,$(1)))
 
 UNIT_PROGRAMS :=
+UNIT_DEPS :=
 define unit_rule
 ifneq ($(call have,$(call unit_pkgs,$(1)) cmocka),no)
 UNIT_PROGRAMS += $(OUT)/tests/unit/$(1)
+UNIT_DEPS += $(patsubst %.c,$(OUT)/%.d,tests/unit/$(1).c $(call unit_words,links,$(1)))
 $(OUT)/tests/unit/$(1): $(OUT)/tests/unit/$(1).o \
 		$(patsubst %.c,$(OUT)/%.o,$(call unit_words,links,$(1)))
 	$$(call say,LINK,$$@) $$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ \
@@ -30,7 +32,7 @@ endif
 endef
 ifneq ($(filter check% %-programs,$(MAKECMDGOALS))$(findstring tests/unit/,$(MAKECMDGOALS)),)
 $(foreach t,$(wildcard tests/unit/test-*.c),$(eval $(call unit_rule,$(notdir $(t:.c=)))))
--include $(UNIT_PROGRAMS:=.d)
+-include $(sort $(UNIT_DEPS))
 endif
 
 # --- fuzzers: tests/fuzz/fuzz-NAME.c says what it links as unit tests do; `make fuzz` builds all into
