@@ -217,8 +217,8 @@ static int raw_discard(struct disk *disk, uint64_t off, uint64_t len)
 		ret = ioctl(raw->fd, BLKDISCARD, range);
 	else
 		ret = fallocate(raw->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
-	/* It is a hint, and not all file systems and devices take it. */
-	return ret < 0 && errno != EOPNOTSUPP ? -errno : 0;
+	/* It is a hint, and not all file systems and devices take it, or less than their own blocks. */
+	return ret < 0 && errno != EOPNOTSUPP && errno != EINVAL ? -errno : 0;
 }
 
 /* By hand, where the kernel cannot. */

@@ -3,11 +3,13 @@
 /* Disk images: what opens and what does not, locks, sizes, padding, direct I/O of any alignment. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -325,6 +327,84 @@ static void test_host_error(void **state)
 	disk_close(disk);
 }
 
+/* --- a block device, where the host lets us have one --- */
+
+/* The box's image as a disk with blocks of 4096 bytes, which goes with the last that has it open. */
+static int box_loop(struct box *box, char path[32])
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), image, fd = -1;
+
+	for (unsigned int i = 0; i < 20 && control >= 0 && fd < 0; i++) {
+		struct loop_config config = {.block_size = 4096,
+					     .info.lo_flags = LO_FLAGS_AUTOCLEAR};
+		int nr = ioctl(control, LOOP_CTL_GET_FREE);
+
+		snprintf(path, 32, "/dev/loop%d", nr);
+		image = open(box->path, O_RDWR | O_CLOEXEC);
+		config.fd = image;
+		fd = nr < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+		/* Busy: another was faster. */
+		if (fd >= 0 && ioctl(fd, LOOP_CONFIGURE, &config)) {
+			close(fd);
+			fd = -1;
+		}
+		close(image);
+	}
+	if (control >= 0)
+		close(control);
+	return fd;
+}
+
+static void test_block_device(void **state)
+{
+	struct box *box = *state;
+	uint8_t a[8192], b[8192];
+	char path[32];
+	int fd;
+
+	box_make(box, IMAGE_SIZE);
+	fd = box_loop(box, path);
+	if (fd < 0)
+		skip();
+	for (unsigned int i = 0; i < sizeof(a); i++)
+		a[i] = i % 251 + 1;
+	for (unsigned int direct = 0; direct < 2; direct++) {
+		struct disk *disk = box_open(path, false, direct);
+
+		assert_non_null(disk);
+		assert_int_equal(disk->size, IMAGE_SIZE);
+		assert_int_equal(disk->block_size, 4096);
+		assert_true(disk->physical_block_size >= 4096);
+		/* Whole blocks, and what a driver that takes it for one of 512 would do. */
+		assert_int_equal(disk_write(disk, a, sizeof(a), 65536), 0);
+		assert_int_equal(disk_write(disk, a, 1536, 512), 0);
+		assert_int_equal(disk_read(disk, b, 1536, 512), 0);
+		assert_memory_equal(a, b, 1536);
+		assert_int_equal(disk_read(disk, b, 8192, 65536), 0);
+		assert_memory_equal(a, b, 8192);
+		assert_int_equal(disk->ops->flush(disk), 0);
+		assert_int_equal(disk->ops->discard(disk, 65536, 4096), 0);
+		assert_int_equal(disk->ops->discard(disk, 66048, 512), 0);
+		for (unsigned int len = 512; len <= 4096; len *= 8) {
+			assert_int_equal(disk->ops->write_zeroes(disk, 69632, len), 0);
+			assert_int_equal(disk_read(disk, b, 8192, 65536), 0);
+			for (unsigned int i = 4096; i < 4096 + len; i++)
+				assert_int_equal(b[i], 0);
+			assert_memory_equal(a + 4096 + len, b + 4096 + len, 4096 - len);
+		}
+		/* Its size is what it is. */
+		assert_int_equal(disk->ops->resize(disk, 2 * IMAGE_SIZE), -EINVAL);
+		assert_int_equal(truncate(box->path, 2 * IMAGE_SIZE), 0);
+		assert_int_equal(ioctl(fd, LOOP_SET_CAPACITY), 0);
+		assert_int_equal(disk->ops->resize(disk, 2 * IMAGE_SIZE), 0);
+		assert_int_equal(disk->size, 2 * IMAGE_SIZE);
+		assert_int_equal(truncate(box->path, IMAGE_SIZE), 0);
+		assert_int_equal(ioctl(fd, LOOP_SET_CAPACITY), 0);
+		disk_close(disk);
+	}
+	close(fd);
+}
+
 /* --- many at once --- */
 
 #define QUEUE_REQUESTS 200
@@ -372,7 +452,9 @@ static void test_queue(void **state)
 
 	for (unsigned int i = 0; i < QUEUE_REQUESTS * 4096; i++)
 		a[i] = rand_r(&seed) >> 7;
-	for (unsigned int direct = 0; direct < 2; direct++) {
+	for (unsigned int way = 0; way < 4; way++) {
+		bool direct = way % 2;
+		struct disk_ops threads_only;
 		struct disk *disk;
 
 		/* The last read is behind what there is: padding, which the kernel does not know. */
@@ -380,6 +462,11 @@ static void test_queue(void **state)
 		disk = box_open(box->path, false, direct);
 		if (!disk)
 			continue;
+		/* As where there is no io_uring. */
+		threads_only = *disk->ops;
+		threads_only.request_fd = NULL;
+		if (way >= 2)
+			disk->ops = &threads_only;
 		memset(b, 1, QUEUE_REQUESTS * 4096);
 		queue_io(disk, DISK_READ, b);
 		for (unsigned int i = 0; i < QUEUE_REQUESTS * 4096; i++)
@@ -535,6 +622,7 @@ int main(void)
 		TEST(test_direct),
 		TEST(test_discard_and_zeroes),
 		TEST(test_host_error),
+		TEST(test_block_device),
 		TEST(test_queue),
 		TEST(test_limit),
 		TEST(test_resize),
