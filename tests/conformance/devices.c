@@ -216,7 +216,7 @@ static void net_receive(struct rig *rig, uint64_t features)
 	rig->way->notify(rig, RX);
 	for (unsigned int i = 0; i < FRAME; i++)
 		frame[i] = i;
-	CHECK_EQ(write(rig_wire(rig), frame, FRAME), FRAME);
+	CHECK_EQ(write(rig_wire(rig, 0), frame, FRAME), FRAME);
 	while (done < FRAME + hdr) {
 		uint32_t len = rig_wait(rig, RX);
 
@@ -259,7 +259,7 @@ static void net_uses_buffers_together(struct rig *rig)
 		CHECK(drv_add(&rig->q[RX], &buf, 0, 1, 0) >= 0);
 	}
 	rig->way->notify(rig, RX);
-	CHECK_EQ(write(rig_wire(rig), frame, FRAME), FRAME);
+	CHECK_EQ(write(rig_wire(rig, 0), frame, FRAME), FRAME);
 	rig_wait(rig, RX);
 	for (unsigned int i = 1; i < (FRAME + NET_HDR + 111) / 112; i++)
 		CHECK(drv_get_used(&rig->q[RX], &id, &len));
@@ -278,11 +278,101 @@ static void net_transmits(struct rig *rig)
 	for (unsigned int i = 0; i < FRAME; i++)
 		data[hdr + i] = i * 3;
 	CHECK_EQ(rig_send(rig, TX, &whole, 1, 0), 0);
-	CHECK_EQ(read(rig_wire(rig), got, sizeof(got)), FRAME);
+	CHECK_EQ(read(rig_wire(rig, 0), got, sizeof(got)), FRAME);
 	CHECK(!memcmp(got, data + hdr, FRAME));
 	CHECK_EQ(rig_send(rig, TX, parts, 3, 0), 0);
-	CHECK_EQ(read(rig_wire(rig), got, sizeof(got)), FRAME);
+	CHECK_EQ(read(rig_wire(rig, 0), got, sizeof(got)), FRAME);
 	CHECK(!memcmp(got, data + hdr, FRAME));
+}
+
+static void net_pairs_config(struct rig *rig)
+{
+	uint64_t offered = rig_offered(rig);
+	uint32_t mtu = rig->way->config_read(rig, offsetof(struct virtio_net_config, mtu), 2);
+	uint32_t pairs = rig->way->config_read(
+		rig, offsetof(struct virtio_net_config, max_virtqueue_pairs), 2);
+
+	CHECK(offered & DRV_BIT(VIRTIO_NET_F_MTU) && offered & DRV_BIT(VIRTIO_NET_F_MQ));
+	CHECK_EQ(mtu, RIG_MTU);
+	CHECK_EQ(pairs, RIG_PAIRS);
+	CHECK(mtu >= 68 && pairs >= 1 && pairs <= 0x8000);
+	for (unsigned int q = 0; q <= 2 * RIG_PAIRS; q++)
+		CHECK(rig->way->queue_size(rig, q) > 0);
+	CHECK_EQ(rig->way->queue_size(rig, 2 * RIG_PAIRS + 1), 0);
+}
+
+#define NET_CTRL                                                         \
+	(DRV_BIT(VIRTIO_NET_F_CTRL_VQ) | DRV_BIT(VIRTIO_NET_F_CTRL_RX) | \
+	 DRV_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | DRV_BIT(VIRTIO_NET_F_MQ))
+
+/* The answer to a command of `len` bytes of data. */
+static uint8_t net_command(struct rig *rig, uint8_t class, uint8_t cmd, const void *data,
+			   uint32_t len)
+{
+	const struct drv_buf bufs[] = {{BUF(0), 2}, {BUF(1), len}, {BUF(2), 1}};
+	uint8_t *head = rig_ptr(rig, BUF(0)), *ack = rig_ptr(rig, BUF(2));
+
+	head[0] = class;
+	head[1] = cmd;
+	memcpy(rig_ptr(rig, BUF(1)), data, len);
+	*ack = 0xee;
+	CHECK_EQ(rig_send(rig, 2 * RIG_PAIRS, bufs, 2, 1), 1);
+	return *ack;
+}
+
+static void net_answers_commands(struct rig *rig)
+{
+	static const uint8_t mac[6] = {2, 9, 8, 7, 6, 5}, group[6] = {1, 9, 8, 7, 6, 5};
+	const uint8_t on = 1, table[8] = {0};
+
+	rig_start(rig, NET_CTRL);
+	CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &on, 1),
+		 VIRTIO_NET_OK);
+	CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, 8),
+		 VIRTIO_NET_OK);
+	CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, mac, 6),
+		 VIRTIO_NET_OK);
+	for (unsigned int i = 0; i < 6; i++)
+		CHECK_EQ(rig->way->config_read(rig, i, 1), mac[i]);
+	CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, group, 6),
+		 VIRTIO_NET_ERR);
+	/* Too short, and what there is not. */
+	CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, mac, 5),
+		 VIRTIO_NET_ERR);
+	for (unsigned int class = 0; class < 256; class += 3)
+		CHECK_EQ(net_command(rig, class, 200, mac, 6), VIRTIO_NET_ERR);
+	CHECK_EQ(rig->way->config_read(rig, 2, 1), mac[2]);
+}
+
+/* A frame on each wire: whether it came to that pair's receive queue. */
+static bool net_pair_hears(struct rig *rig, unsigned int pair)
+{
+	const uint8_t frame[FRAME] = {0};
+	const struct drv_buf buf = {BUF(8 + pair), 2048};
+	uint32_t len;
+	int id;
+
+	if (drv_add(&rig->q[2 * pair], &buf, 0, 1, 0) >= 0)
+		rig->way->notify(rig, 2 * pair);
+	CHECK_EQ(write(rig_wire(rig, pair), frame, FRAME), FRAME);
+	rig_settle(rig);
+	return drv_get_used(&rig->q[2 * pair], &id, &len);
+}
+
+static void net_uses_the_pairs_asked_for(struct rig *rig)
+{
+	uint16_t pairs;
+
+	rig_start(rig, NET_CTRL);
+	CHECK(net_pair_hears(rig, 0) && !net_pair_hears(rig, 1));
+	for (pairs = 0; pairs < 5; pairs++)
+		CHECK_EQ(net_command(rig, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET,
+				     &pairs, 2),
+			 pairs >= 1 && pairs <= RIG_PAIRS ? VIRTIO_NET_OK : VIRTIO_NET_ERR);
+	CHECK(net_pair_hears(rig, 0) && net_pair_hears(rig, 1));
+	/* Forgotten at a reset. */
+	rig_start(rig, NET_CTRL);
+	CHECK(net_pair_hears(rig, 0) && !net_pair_hears(rig, 1));
 }
 
 /* --- console (§5.3) --- */
@@ -706,6 +796,7 @@ static void p9_answers(struct rig *rig)
 #define DISK   BIT_OF(BLK)
 #define OTHERS (BIT_OF(VHOST_USER_BLK) | BIT_OF(FS))
 #define WIRE   BIT_OF(NET)
+#define WIRES  BIT_OF(NET_PAIRS)
 #define SOCKET BIT_OF(VSOCK)
 #define TTY    BIT_OF(CONSOLE)
 #define MEMORY BIT_OF(BALLOON)
@@ -713,6 +804,12 @@ static void p9_answers(struct rig *rig)
 
 const struct check device_checks[] = {
 	{"5.1.4.1", "net: says its address and that the link is up", ALL_WAYS, 0, WIRE, net_config},
+	{"5.1.4.1", "net: says its MTU and how many pairs of queues it has", ALL_WAYS, 0, WIRES,
+	 net_pairs_config},
+	{"5.1.6.5", "net: answers each command, by an error if it cannot do it", ALL_WAYS,
+	 BOTH_RINGS, WIRES, net_answers_commands},
+	{"5.1.6.5.5.2", "net: receives by the first pair of queues until it is told to use more",
+	 ALL_WAYS, BOTH_RINGS, WIRES, net_uses_the_pairs_asked_for},
 	{"5.1.6.2.2", "net: transmits frames in any framing", ALL_WAYS, BOTH_RINGS, WIRE,
 	 net_transmits},
 	{"5.1.6.4.1", "net: uses one buffer a frame without MRG_RXBUF, and sets no offloads",

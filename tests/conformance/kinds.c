@@ -250,40 +250,88 @@ struct rig_disk *rig_disk(struct rig *rig)
 	return &((struct disk_fixture *)rig->fixture)->seen;
 }
 
-/* --- net, with a socket pair as the wire --- */
+/* --- net, with socket pairs as wires --- */
 
 struct net_fixture {
 	struct net_backend be;
-	int wire;
+	int wire[RIG_PAIRS];
 };
 
-static const struct net_backend_ops wire_ops = {0};
+static int wire_set_offload(struct net_backend *be, unsigned int tun_flags)
+{
+	(void)be, (void)tun_flags;
+	return 0;
+}
 
-static struct virtio_device *net_kind(struct rig *rig)
+static int wire_set_number(struct net_backend *be, int nr)
+{
+	(void)be, (void)nr;
+	return 0;
+}
+
+static int wire_set_pairs(struct net_backend *be, unsigned int nr)
+{
+	(void)be, (void)nr;
+	return 0;
+}
+
+static int wire_set_filter(struct net_backend *be, const struct net_filter *filter)
+{
+	(void)be, (void)filter;
+	return 0;
+}
+
+static const struct net_backend_ops wire_ops = {0};
+static const struct net_backend_ops wires_ops = {
+	.set_offload = wire_set_offload,
+	.set_hdr_len = wire_set_number,
+	.set_pairs = wire_set_pairs,
+	.set_filter = wire_set_filter,
+};
+
+static struct virtio_device *net_create_pairs(struct rig *rig, struct net_backend be)
 {
 	static const unsigned char mac[6] = {2, 1, 2, 3, 4, 5};
 	struct net_fixture *f = calloc(1, sizeof(*f));
-	int pair[2];
 
-	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
-	f->be = (struct net_backend){.ops = &wire_ops, .nr_pairs = 1, .fd = {pair[0]}};
-	f->wire = pair[1];
+	f->be = be;
+	for (unsigned int i = 0; i < be.nr_pairs; i++) {
+		int pair[2];
+
+		CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
+		f->be.fd[i] = pair[0];
+		f->wire[i] = pair[1];
+	}
 	rig->fixture = f;
 	return net_create(&rig->m->ram.mem, "network card", &f->be, mac);
+}
+
+static struct virtio_device *net_kind(struct rig *rig)
+{
+	return net_create_pairs(rig, (struct net_backend){.ops = &wire_ops, .nr_pairs = 1});
+}
+
+static struct virtio_device *net_pairs_kind(struct rig *rig)
+{
+	return net_create_pairs(
+		rig,
+		(struct net_backend){.ops = &wires_ops, .nr_pairs = RIG_PAIRS, .mtu = RIG_MTU});
 }
 
 static void net_kind_destroy(struct rig *rig)
 {
 	struct net_fixture *f = rig->fixture;
 
-	close(f->be.fd[0]);
-	close(f->wire);
+	for (unsigned int i = 0; i < f->be.nr_pairs; i++) {
+		close(f->be.fd[i]);
+		close(f->wire[i]);
+	}
 	free(f);
 }
 
-int rig_wire(struct rig *rig)
+int rig_wire(struct rig *rig, unsigned int pair)
 {
-	return ((struct net_fixture *)rig->fixture)->wire;
+	return ((struct net_fixture *)rig->fixture)->wire[pair];
 }
 
 /* --- console, whose terminal takes everything and types what a check puts in --- */
@@ -577,5 +625,6 @@ const struct kind kinds[NR_KINDS] = {
 			    vhost_user_kind_destroy, true},
 	[FS] = {"fs", VIRTIO_ID_FS, fs_kind, vhost_user_kind_destroy, true},
 	[SCSI] = {"scsi", VIRTIO_ID_SCSI, scsi_kind, free_fixture, true},
+	[NET_PAIRS] = {"net-pairs", VIRTIO_ID_NET, net_pairs_kind, net_kind_destroy, false},
 	[VHOST_VSOCK] = {"vhost-vsock", VIRTIO_ID_VSOCK, vhost_vsock_kind, NULL, true},
 };

@@ -37,7 +37,9 @@
 
 #define RIG_CID	    42	   /* of the vsock devices */
 #define RIG_TAG	    "data" /* of the shared folders */
-#define RIG_SECTORS 1234   /* that the back end of vhost-user-blk has */
+#define RIG_PAIRS   2	   /* of queues, and the MTU, that the larger NIC has */
+#define RIG_MTU	    1400
+#define RIG_SECTORS 1234 /* that the back end of vhost-user-blk has */
 
 /* --- machine.c --- */
 
@@ -228,8 +230,8 @@ struct rig_disk {
 };
 struct rig_disk *rig_disk(struct rig *rig);
 void rig_type(struct rig *rig, const char *text); /* at the console */
-/* The far end of a NIC: one frame a read or write. */
-int rig_wire(struct rig *rig);
+/* The far end of a NIC, of its nth pair of queues: one frame a read or write. */
+int rig_wire(struct rig *rig, unsigned int pair);
 /* The back end of a vhost-user device has a new configuration. */
 void rig_back_grows(struct rig *rig, uint64_t sectors);
 
