@@ -150,6 +150,9 @@ static void vnc_resize(void *be, const struct display_surface *surface)
 	vnc->width = surface->width;
 	vnc->height = surface->height;
 	vnc_copy(vnc, surface, &all);
+	/* What they still lacked of the last picture may lie outside of this one. */
+	for (unsigned int i = 0; i < VNC_MAX_VIEWERS; i++)
+		sraRgnMakeEmpty(vnc->viewer[i].stale);
 	vnc_spread(vnc, &all);
 	pthread_mutex_unlock(&vnc->lock);
 }

@@ -92,10 +92,20 @@ rfb=$second
 rfb_close
 
 # A viewer that stops reading, one in the middle of a message, and one in the handshake hold up
-# nobody: the good one is served before they go on.
+# nobody: the good one is served before they go on. The first misses that the screen grows and shrinks.
+next_mode() { # WxH
+	rm -f "$out.seen"
+	rfb=$good
+	cp "$out" "$out.seen"
+	rfb_type m
+	grew() { [ "$(grep -c "^shown $1" "$out")" -gt "$(grep -c "^shown $1" "$out.seen")" ]; }
+	wait_for grew "$1" || fail "no mode $1"
+}
+next_mode 640x480
 rfb_open $port
 silent=$rfb
 for i in $(seq 20); do rfb_request; done
+for mode in 1024x768 1920x1080 640x480; do next_mode $mode; done
 rfb_open $port
 slow=$rfb
 printf '\x04\x01\0' >&$slow
@@ -111,8 +121,11 @@ printf '\x04\0\0\0\0\0\0\x62' >&$slow
 wait_out '^key b0'
 exec {shy}>&- {slow}>&-
 rfb=$silent
-rfb_update /dev/null || fail "who took a rest from reading is not served any more"
+for i in $(seq 20); do
+	rfb_update /dev/null || fail "who took a rest from reading is not served any more"
+done
 rfb_close
+! gone "$vm" || fail "a viewer that missed a mode ended the VM"
 
 # Keys beyond those of a typewriter. One after the other: a keyboard keeps few.
 rfb=$good
