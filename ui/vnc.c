@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,8 +29,9 @@
 #define VNC_MAX_VIEWERS 16
 /* A viewer that has not got through its handshake in this time is dropped. */
 #define VNC_HANDSHAKE_NS UINT64_C(30000000000)
-#define VNC_TICK_MS	 20 /* how often the rest of a handshake's message is looked for */
-#define VNC_MAX_PASSWORD 8  /* what RFB's authentication uses of it (RFC 6143 §7.2.2) */
+#define VNC_TICK_MS	 20   /* how often the rest of a handshake's message is looked for */
+#define VNC_PENALTY_MS	 1000 /* that a wrong password keeps a viewer's place */
+#define VNC_MAX_PASSWORD 8    /* what RFB's authentication uses of it (RFC 6143 §7.2.2) */
 
 /* Messages of viewers (RFC 6143 §7.5), and one that TigerVNC's send. */
 #define VNC_SET_PIXEL_FORMAT 0
@@ -334,9 +336,21 @@ static size_t vnc_handshake_size(const rfbClientRec *client)
 	}
 }
 
+/*
+ * What a viewer has to encrypt with the password. The library calls this, as symbols of a shared object
+ * that was loaded go before those of what it needs, instead of its own function: that one asks
+ * random(), whose seed is the time. Without random numbers nobody gets in.
+ */
+void rfbRandomBytes(unsigned char *bytes)
+{
+	while (getrandom(bytes, CHALLENGESIZE, 0) != CHALLENGESIZE)
+		poll(NULL, 0, VNC_TICK_MS);
+}
+
 /* The library gets whole messages only, as viewers take turns at this. */
 static void vnc_shake_hands(struct vnc_viewer *viewer, rfbClientPtr client)
 {
+	bool answers = client->state == RFB_AUTHENTICATION;
 	struct vnc *vnc = viewer->vnc;
 	char message[CHALLENGESIZE];
 	size_t size = vnc_handshake_size(client);
@@ -349,6 +363,9 @@ static void vnc_shake_hands(struct vnc_viewer *viewer, rfbClientPtr client)
 	pthread_mutex_lock(&vnc->handshake_lock);
 	rfbProcessClientMessage(client);
 	pthread_mutex_unlock(&vnc->handshake_lock);
+	/* Who guesses has VNC_MAX_VIEWERS guesses in this time. */
+	if (answers && client->sock == RFB_INVALID_SOCKET)
+		poll(NULL, 0, VNC_PENALTY_MS);
 	if (client->state != RFB_NORMAL)
 		return;
 	pthread_mutex_lock(&vnc->lock);
@@ -561,8 +578,8 @@ static int vnc_read_password(struct vnc *vnc, const char *path)
 		return -EINVAL;
 	}
 	if (strlen(line) > VNC_MAX_PASSWORD)
-		log_warning("--vnc: password-file %s: VNC uses the first %d characters only",
-			    path, VNC_MAX_PASSWORD);
+		log_warning("--vnc: password-file %s: VNC uses the first %d characters only", path,
+			    VNC_MAX_PASSWORD);
 	memcpy(vnc->password, line, strnlen(line, VNC_MAX_PASSWORD));
 	explicit_bzero(line, sizeof(line));
 	vnc->passwords[0] = vnc->password;

@@ -214,13 +214,16 @@ expect_status 0
 
 # A password, a Unix socket.
 echo secret >"$WORK/password"
-start display.elf --name pass --vnc=:$number,password-file="$WORK/password" -p "keys=1"
+LD_DEBUG=bindings LD_DEBUG_OUTPUT=$WORK/bindings start display.elf --name pass --vnc=:$number,password-file="$WORK/password" -p "keys=1"
 wait_out '^ready'
 ! rfb_open $port wrong || fail "a wrong password is let in"
 rfb_close
 ! rfb_open $port || fail "no password is let in"
 rfb_close
 rfb_open $port secret || fail "the password is refused"
+# The library's own challenge could be foretold.
+grep -q 'libvncserver.* to .*lkvm-vnc.so.*rfbRandomBytes' "$WORK"/bindings.* ||
+	fail "the challenge is the library's"
 rfb_type a
 wait_out '^key 1e'
 rfb_close
