@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <linux/input-event-codes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <rfb/rfb.h>
@@ -29,6 +31,7 @@
 #define VNC_MAX_VIEWERS 16
 /* A viewer that has not got through its handshake in this time is dropped. */
 #define VNC_HANDSHAKE_NS UINT64_C(30000000000)
+#define VNC_KEEPALIVE_S	 15
 #define VNC_TICK_MS	 20   /* how often the rest of a handshake's message is looked for */
 #define VNC_PENALTY_MS	 1000 /* that a wrong password keeps a viewer's place */
 #define VNC_MAX_PASSWORD 8    /* what RFB's authentication uses of it (RFC 6143 §7.2.2) */
@@ -377,7 +380,7 @@ static void vnc_shake_hands(struct vnc_viewer *viewer, rfbClientPtr client)
 /* Nothing is done with the text, however long it is said to be. */
 static void vnc_skip_cut_text(rfbClientPtr client)
 {
-	uint8_t buf[4096];
+	uint8_t buf[4096] = {0};
 	uint32_t left;
 	bool ok = rfbReadExact(client, (char *)buf, sz_rfbClientCutTextMsg) > 0;
 
@@ -497,7 +500,7 @@ static void vnc_dismiss(struct vnc_viewer *viewer)
 static void vnc_welcome(struct vnc *vnc, int fd)
 {
 	struct vnc_viewer *viewer = vnc->viewer;
-	int on = 1;
+	int on = 1, seconds = VNC_KEEPALIVE_S;
 
 	while (viewer < vnc->viewer + VNC_MAX_VIEWERS && viewer->state != VNC_FREE)
 		viewer++;
@@ -505,7 +508,10 @@ static void vnc_welcome(struct vnc *vnc, int fd)
 		close(fd);
 		return;
 	}
+	/* A viewer whose machine or network is gone leaves its place in minutes. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
 	viewer->fd = fd;
 	viewer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (viewer->wake_fd >= 0 &&
