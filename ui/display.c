@@ -147,20 +147,23 @@ static void display_serve(struct display *display)
 {
 	const struct display_backend *backend = display->backend;
 	uint64_t interval = DISPLAY_MIN_MS, start, waited, shown = 0;
-	bool watched, was_watched = false, due;
+	bool watched, was_watched = false, wanted, due;
 
 	while (!atomic_load(&display->quit)) {
 		watched = backend->watched(display->be);
-		due = watched && now_ns() - shown >= DISPLAY_MIN_MS / 2 * UINT64_C(1000000);
-		due = due || (watched && !was_watched);
-		if (atomic_exchange(&display->woken, false) || due) {
+		wanted = watched || atomic_load(&display->woken);
+		/* A guest that says something all the time is not heard more often. */
+		due = now_ns() - shown >= DISPLAY_MIN_MS / 2 * UINT64_C(1000000);
+		if ((wanted && due) || (watched && !was_watched)) {
+			atomic_store(&display->woken, false);
 			interval = display_show(display) ? DISPLAY_MIN_MS
 							 : MIN(interval * 2, DISPLAY_MAX_MS);
 			shown = now_ns();
 		}
 		was_watched = watched;
 		start = now_ns();
-		backend->run(display->be, watched ? interval : DISPLAY_NEVER_MS);
+		wanted = watched || atomic_load(&display->woken);
+		backend->run(display->be, wanted ? interval : DISPLAY_NEVER_MS);
 		waited = (now_ns() - start) / 1000000;
 		if (waited + 1 < interval) /* a person did something: an answer may follow soon */
 			interval = DISPLAY_MIN_MS;

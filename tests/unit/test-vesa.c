@@ -53,6 +53,7 @@ static struct {
 	atomic_uint nr_logs; /* times that the log was asked for */
 	atomic_bool paints;  /* the guest writes a pixel before each */
 	atomic_bool fails;
+	atomic_bool talks; /* the guest writes a register every 0.1 ms */
 	const struct pci_bar_layout *bar[PCI_NR_BARS];
 	void *dev;
 	uint32_t base;
@@ -202,11 +203,17 @@ static void people_run(void *be, unsigned int timeout_ms)
 {
 	uint64_t ns = timeout_ms * UINT64_C(1000000);
 
+	bool talks = atomic_load(&machine.talks);
+
 	(void)be;
+	if (talks) {
+		ns = 100000;
+		dispi_write(9, 0);
+	}
 	pthread_mutex_lock(&people.lock);
 	while (!people.left && !people.woken)
 		pthread_cond_wait(&people.change, &people.lock);
-	if (!people.woken) {
+	if (!people.woken || talks) {
 		ns = MIN(ns, people.left);
 		atomic_fetch_add(&clock_ns, ns);
 		people.left -= ns;
@@ -278,6 +285,7 @@ static int setup(void **state)
 	(void)state;
 	atomic_store(&machine.paints, false);
 	atomic_store(&machine.fails, false);
+	atomic_store(&machine.talks, false);
 	atomic_store(&people.watched, false);
 	seat_init(&seat);
 	loop = loop_create();
@@ -335,6 +343,19 @@ static void test_somebody_looks(void **state)
 	atomic_store(&people.watched, false);
 	logs_in(3600);
 	assert_int_equal(logs_in(3600), 0);
+}
+
+/* A guest that sets modes all the time keeps one vCPU busy, not the display's thread too. */
+static void test_guest_talks(void **state)
+{
+	(void)state;
+	logs_in(1);
+	atomic_store(&machine.talks, true);
+	display_wake(display);
+	assert_in_range(logs_in(1), 60, 125 + 1);
+	atomic_store(&people.watched, true);
+	assert_in_range(logs_in(1), 60, 125 + 2);
+	atomic_store(&machine.talks, false);
 }
 
 static void test_log_fails(void **state)
@@ -413,6 +434,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nobody_looks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_looks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guest_talks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
