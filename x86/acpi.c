@@ -8,6 +8,7 @@
 #include "kvm/acpi-pm.h"
 #include "kvm/util.h"
 #include "layout.h"
+#include "x86.h"
 
 #define ACPI_PACKED __attribute__((packed))
 
@@ -331,7 +332,7 @@ static uint64_t acpi_add_madt(struct acpi_space *space, const struct acpi_config
 	acpi_madt_add(space, &timer, sizeof(timer));
 	acpi_madt_add(space, &sci, sizeof(sci));
 	acpi_madt_add(space, &nmi, sizeof(nmi));
-	if (cfg->nr_cpus > 255)
+	if (cfg->nr_cpus > X86_XAPIC_MAX_CPUS)
 		acpi_madt_add(space, &x2nmi, sizeof(x2nmi));
 	acpi_finish(&madt->header, "APIC", 5, space->gpa + space->len - gpa);
 	return gpa;

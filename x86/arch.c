@@ -137,7 +137,7 @@ static int arch_init_irq(struct vm *vm)
 	for (unsigned int i = 0; i < 4; i++)
 		nr = arch_add_pic_pin(pins, nr, LAYOUT_GSI_INTX + i, intx_pic[i]);
 	ret = irq_init(&vm->irq, vm->vm_fd, pins, nr, LAYOUT_NR_PINS);
-	vm->irq.ext_dest_id = vm->cfg->nr_cpus > 255;
+	vm->irq.ext_dest_id = vm->cfg->nr_cpus > X86_XAPIC_MAX_CPUS;
 	return ret;
 }
 
@@ -169,7 +169,8 @@ static int arch_create_irqchip(struct vm *vm)
 	    ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		ret = -errno;
 	/* APIC ids beyond 8 bits, also in MSI routes. */
-	if (ret == 0 && vm->cfg->nr_cpus > 255 && ioctl(vm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0)
+	if (ret == 0 && vm->cfg->nr_cpus > X86_XAPIC_MAX_CPUS &&
+	    ioctl(vm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0)
 		ret = -errno;
 	if (ret == 0)
 		ret = arch_set_elcr(vm, KVM_IRQCHIP_PIC_MASTER);
@@ -498,7 +499,8 @@ int arch_vcpu_init(struct vcpu *vcpu)
 
 	ret = arch_set_cpuid(vcpu);
 	if (ret == 0 && entry->mode != ENTRY_RESET)
-		ret = regs_init_firmware(vcpu->fd, vcpu->id == 0);
+		ret = regs_init_firmware(vcpu->fd, vcpu->id == 0,
+					 vcpu->vm->cfg->nr_cpus > X86_XAPIC_MAX_CPUS);
 	if (ret == 0 && vcpu->id == 0)
 		ret = regs_enter(vcpu->fd, entry);
 	if (ret == 0 && vcpu->vm->cfg->debug_single_step &&

@@ -7,6 +7,7 @@
 #include "kvm/config.h"
 #include "kvm/util.h"
 #include "kvm/virtio-mmio.h"
+#include "x86.h"
 
 bool cmdline_has(const char *cmdline, const char *name)
 {
@@ -37,7 +38,7 @@ char *cmdline_build(const struct vm_config *cfg)
 		/* The kernel otherwise looks for tables that are not there, and complains. */
 		cfg->no_acpi ? " acpi=off" : "",
 		/* The IOAPIC has 8 bits for a CPU's number: keep its interrupts below. */
-		cfg->nr_cpus > 255 ? " irqaffinity=0-254" : "", screen, console,
+		cfg->nr_cpus > X86_XAPIC_MAX_CPUS ? " irqaffinity=0-254" : "", screen, console,
 		root ? " root=/dev/vda rw" : "", *params ? " " : "", params);
 }
 

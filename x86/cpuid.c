@@ -15,6 +15,7 @@
 
 #include "kvm/log.h"
 #include "kvm/util.h"
+#include "x86.h"
 
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
 #define CPUID_1_ECX_HYPERVISOR	 (1u << 31)
@@ -128,7 +129,7 @@ static void cpuid_adapt(struct kvm_cpuid_entry2 *e, unsigned int id, unsigned in
 		break;
 	case KVM_CPUID_FEATURES:
 		/* KVM leaves it to us, who route the MSIs (irq.c), to offer 15-bit APIC ids. */
-		if (nr_cpus > 255)
+		if (nr_cpus > X86_XAPIC_MAX_CPUS)
 			e->eax |= 1u << KVM_FEATURE_MSI_EXT_DEST_ID;
 		break;
 	case 0x80000001:

@@ -26,6 +26,8 @@
 #define REGS_PTE_LARGE	 (1u << 7)
 #define REGS_NR_PD	 4 /* 1 GiB each, in pages of 2 MiB, which every CPU has */
 
+#define REGS_MSR_APIC_BASE     0x1b
+#define REGS_X2APIC	       (1u << 10) /* SDM vol. 3A §10.12.1 */
 #define REGS_MSR_MISC_ENABLE   0x1a0
 #define REGS_FAST_STRINGS      1
 #define REGS_MSR_MTRR_DEF_TYPE 0x2ff
@@ -180,13 +182,16 @@ static int regs_msr_or(int vcpu_fd, uint32_t index, uint64_t bits)
 	return 0;
 }
 
-int regs_init_firmware(int vcpu_fd, bool first)
+int regs_init_firmware(int vcpu_fd, bool first, bool x2apic)
 {
 	struct kvm_lapic_state lapic;
 
 	/* Without it Linux on Intel gives up `rep movsb`; and RAM is write-back from the start. */
 	if (regs_msr_or(vcpu_fd, REGS_MSR_MISC_ENABLE, REGS_FAST_STRINGS) < 0 ||
 	    regs_msr_or(vcpu_fd, REGS_MSR_MTRR_DEF_TYPE, REGS_MTRR_ENABLE_WB) < 0)
+		return -ENOMEM;
+	/* Linux takes no APIC id from the MADT that the mode which it finds cannot have. */
+	if (x2apic && regs_msr_or(vcpu_fd, REGS_MSR_APIC_BASE, REGS_X2APIC) < 0)
 		return -ENOMEM;
 
 	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &lapic) < 0)

@@ -20,9 +20,10 @@ void regs_set_entry(const struct entry *entry, struct kvm_regs *regs, struct kvm
 int regs_enter(int vcpu_fd, const struct entry *entry);
 
 /*
- * What firmware leaves in every CPU before a kernel runs: MSRs, and on the first one the LAPIC's
- * inputs for the PIC and NMI. 0 or a negative errno with nothing printed.
+ * What firmware leaves in every CPU before a kernel runs: MSRs, x2APIC mode where some CPU's APIC id
+ * needs it, and on the first one the LAPIC's inputs for the PIC and NMI. 0 or a negative errno with
+ * nothing printed.
  */
-int regs_init_firmware(int vcpu_fd, bool first);
+int regs_init_firmware(int vcpu_fd, bool first, bool x2apic);
 
 #endif

@@ -18,6 +18,9 @@ struct kvm_cpuid2;
 struct vcpu;
 struct vm;
 
+/* A machine of more CPUs needs x2APIC: they have no APIC ids of eight bits (FFh is all). */
+#define X86_XAPIC_MAX_CPUS 255
+
 /* What the guest's clocks read when it was paused (clock.c). */
 struct clock_state {
 	bool held;
