@@ -196,7 +196,7 @@ INIT_SOURCES := $(addprefix guest/,start-$(ARCH).S init.c mounts.c net.c dhcp.c)
 INIT_SOURCES += $(addprefix guest/,command.c session.c spawn.c text.c)
 INIT_HEADERS := $(wildcard guest/*.h)
 INIT_CFLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -Os -ffreestanding -nostdlib -static \
-	       -fno-pie -no-pie -fno-stack-protector -fno-asynchronous-unwind-tables \
+	       -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables \
 	       -Wl,--build-id=none -Wl,-z,noexecstack -s
 
 $(OUT)/guest/init: $(INIT_SOURCES) $(INIT_HEADERS) $(FLAGS_STAMP)

@@ -115,18 +115,17 @@ static int tap_set_pairs(struct net_backend *be, unsigned int nr)
 
 static int tap_set_filter(struct net_backend *be, const struct net_filter *filter)
 {
-	struct {
-		struct tun_filter head;
-		uint8_t addr[NET_FILTER_MAX][ETH_ALEN];
-	} tun = {0};
+	uint8_t buf[sizeof(struct tun_filter) + NET_FILTER_MAX * ETH_ALEN]
+		__attribute__((aligned(__alignof__(struct tun_filter)))) = {0};
+	struct tun_filter *tun = (void *)buf;
 
 	/* None at all: everything passes. */
 	if (filter && !filter->promisc) {
-		tun.head.flags = filter->allmulti ? TUN_FLT_ALLMULTI : 0;
-		tun.head.count = filter->nr;
-		memcpy(tun.addr, filter->addr, filter->nr * ETH_ALEN);
+		tun->flags = filter->allmulti ? TUN_FLT_ALLMULTI : 0;
+		tun->count = filter->nr;
+		memcpy(tun->addr, filter->addr, filter->nr * ETH_ALEN);
 	}
-	return ioctl(be->fd[0], TUNSETTXFILTER, &tun) < 0 ? -errno : 0;
+	return ioctl(be->fd[0], TUNSETTXFILTER, tun) < 0 ? -errno : 0;
 }
 
 /* Frames for a macvtap are told by its address, which is the guest's. */

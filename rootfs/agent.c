@@ -237,13 +237,26 @@ static int agent_std_fd(const struct agent *agent, int fd)
 static void agent_plan_ports(struct agent *agent)
 {
 	const bool pipes = agent->vm->cfg->pipes;
+	const int in = agent_std_fd(agent, STDIN_FILENO);
+	const int out = agent_std_fd(agent, STDOUT_FILENO);
+	const int err = agent_std_fd(agent, STDERR_FILENO);
+	const int control = agent->fd[1];
 
 	agent->ports = (struct multiport_params){
 		.nr = GUEST_NR_PORTS,
-		.port = {[GUEST_PORT_STDIN] = {"stdin", agent_std_fd(agent, STDIN_FILENO), -1},
-			 [GUEST_PORT_STDOUT] = {"stdout", -1, agent_std_fd(agent, STDOUT_FILENO)},
-			 [GUEST_PORT_STDERR] = {"stderr", -1, agent_std_fd(agent, STDERR_FILENO)},
-			 [GUEST_PORT_CONTROL] = {"control", agent->fd[1], agent->fd[1]}},
+		.port =
+			{
+				[GUEST_PORT_STDIN] = {.name = "stdin", .in_fd = in, .out_fd = -1},
+				[GUEST_PORT_STDOUT] = {.name = "stdout",
+						       .in_fd = -1,
+						       .out_fd = out},
+				[GUEST_PORT_STDERR] = {.name = "stderr",
+						       .in_fd = -1,
+						       .out_fd = err},
+				[GUEST_PORT_CONTROL] = {.name = "control",
+							.in_fd = control,
+							.out_fd = control},
+			},
 		.closed = agent_port_closed,
 		.arg = agent,
 	};
