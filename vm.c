@@ -21,17 +21,15 @@
 
 #include "kvm/agent.h"
 #include "kvm/arch.h"
+#include "kvm/backends.h"
 #include "kvm/chardev.h"
 #include "kvm/control.h"
 #include "kvm/devices.h"
 #include "kvm/display.h"
-#include "kvm/instance.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/util.h"
 #include "kvm/vcpu.h"
-#include "kvm/vhost-user.h"
-#include "kvm/virtio-models.h"
 
 #define VM_POWER_BUTTON_RETRY_NS UINT64_C(1000000000)
 #define VM_SIGNAL_TIMEOUT_NS	 UINT64_C(30000000000)
@@ -462,205 +460,6 @@ err:
 	return -errno;
 }
 
-static void vm_quit(void *arg)
-{
-	vm_request_stop(arg);
-}
-
-static int vm_open_log(struct vm *vm)
-{
-	const char *path = vm->cfg->log_file;
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-	int ret = 0;
-
-	if (path)
-		ret = fd < 0 ? -errno : chardev_log(vm->console, fd);
-	if (ret < 0)
-		log_error("--log %s: %s", path, strerror(-ret));
-	return ret;
-}
-
-/* The console is the first UART's, or virtio-console's; further UARTs may go to ptys. */
-static int vm_open_ttys(struct vm *vm)
-{
-	const struct vm_config *cfg = vm->cfg;
-
-	for (unsigned int i = 0; i < CONFIG_NR_TTYS; i++) {
-		if (!cfg->tty[i])
-			continue;
-		vm->tty[i] = chardev_pty_create(vm->loop);
-		if (!vm->tty[i])
-			return -EIO;
-		log_info("serial port %u is %s", i, chardev_path(vm->tty[i]));
-	}
-	if (cfg->console == CONSOLE_SERIAL && vm->tty[0]) {
-		vm->console = vm->tty[0];
-		return 0;
-	}
-	vm->console = cfg->detach || cfg->pipes ? chardev_detached_create(vm->loop)
-						: chardev_stdio_create(vm->loop, vm_quit, vm);
-	if (!vm->console)
-		return -EIO;
-	if (cfg->console == CONSOLE_SERIAL)
-		vm->tty[0] = vm->console;
-	return 0;
-}
-
-static int vm_connect_disk(void *arg)
-{
-	const struct disk_params *params = arg;
-
-	return vhost_user_connect(params->path, params->path, 0);
-}
-
-static int vm_open_disk(struct vm *vm, unsigned int i)
-{
-	const struct disk_params *params = &vm->cfg->disk[i];
-	const struct vhost_user_backend be = {
-		.name = params->path,
-		.config_size = VHOST_USER_BLK_CONFIG_SIZE,
-		.connect = vm_connect_disk,
-		.arg = (void *)params,
-	};
-
-	if (params->vhost_user)
-		vm->disk_backend[i] = vhost_user_open(&be);
-	else
-		vm->disk[i] = disk_open(params);
-	return vm->disk[i] || vm->disk_backend[i] ? 0 : -EIO;
-}
-
-static int vm_connect_fs(void *arg)
-{
-	const struct fs_params *params = arg;
-
-	return vhost_user_connect(params->name, params->socket, 0);
-}
-
-static int vm_connect_virtiofsd(void *arg)
-{
-	return virtiofsd_connect(arg);
-}
-
-static int vm_open_fs(struct vm *vm, unsigned int i)
-{
-	const struct fs_params *params = &vm->cfg->fs[i];
-	struct vhost_user_backend be = {
-		.name = params->name,
-		.connect = vm_connect_fs,
-		.arg = (void *)params,
-	};
-
-	if (!params->socket) {
-		vm->virtiofsd[i] = virtiofsd_create(params, vm->loop);
-		if (!vm->virtiofsd[i])
-			return -EIO;
-		be.connect = vm_connect_virtiofsd;
-		be.arg = vm->virtiofsd[i];
-	}
-	vm->fs[i] = vhost_user_open(&be);
-	return vm->fs[i] ? 0 : -EIO;
-}
-
-static int vm_open_backends(struct vm *vm)
-{
-	const struct vm_config *cfg = vm->cfg;
-
-	for (unsigned int i = 0; i < cfg->nr_disks; i++)
-		if (vm_open_disk(vm, i) < 0)
-			return -EIO;
-	for (unsigned int i = 0; i < cfg->nr_fs; i++)
-		if (vm_open_fs(vm, i) < 0)
-			return -EIO;
-	for (unsigned int i = 0; i < cfg->nr_nics; i++) {
-		const struct nic_params *nic = &cfg->nic[i];
-
-		if (nic->mode == NIC_NONE)
-			continue;
-		vm->nic[i] = nic->mode == NIC_TAP     ? net_tap_open(nic)
-			     : nic->mode == NIC_PASST ? net_stream_open(nic)
-						      : net_user_open(nic);
-		if (!vm->nic[i])
-			return -EIO;
-		if (nic->have_mac)
-			memcpy(vm->mac[i], nic->mac, sizeof(vm->mac[i]));
-		else if (vm->nic[i]->have_mac)
-			memcpy(vm->mac[i], vm->nic[i]->mac, sizeof(vm->mac[i]));
-		else
-			nic_stable_mac(cfg->name, i, vm->mac[i]);
-	}
-	return 0;
-}
-
-/* Where connections come in when --vsock does not say, and the kernel cannot have them. */
-static struct vsock_uds *vm_open_vsock_beside_control(struct vm *vm)
-{
-	char *dir = instance_run_dir(), *path = NULL;
-	struct vsock_uds *uds = NULL;
-
-	if (dir)
-		path = xasprintf("%s/%s.vsock", dir, vm->cfg->name);
-	if (path)
-		uds = vsock_uds_open(path);
-	if (uds)
-		log_info("vsock: the guest's sockets are behind %s", path);
-	free(path);
-	free(dir);
-	return uds;
-}
-
-static int vm_open_vsock(struct vm *vm)
-{
-	const struct vsock_params *params = &vm->cfg->vsock;
-
-	if (!params->cid)
-		return 0;
-	if (!params->uds) {
-		vm->vsock_fd = vsock_vhost_open(params->cid);
-		if (vm->vsock_fd != -ENOENT)
-			return vm->vsock_fd < 0 ? -EIO : 0;
-	}
-	vm->vsock_uds = params->uds ? vsock_uds_open(params->uds)
-				    : vm_open_vsock_beside_control(vm);
-	return vm->vsock_uds ? 0 : -EIO;
-}
-
-static int vm_open_scsi(struct vm *vm)
-{
-	for (; vm->nr_scsi < vm->cfg->nr_scsi; vm->nr_scsi++) {
-		vm->scsi_fd[vm->nr_scsi] = scsi_open(&vm->cfg->scsi[vm->nr_scsi]);
-		if (vm->scsi_fd[vm->nr_scsi] < 0)
-			return -EIO;
-	}
-	return 0;
-}
-
-static int vm_open_ports(struct vm *vm)
-{
-	static const enum port_kind kinds[] = {
-		[PORT_TO_PTY] = PORT_PTY,
-		[PORT_TO_FILE] = PORT_FILES,
-		[PORT_TO_UNIX] = PORT_LISTENER,
-		[PORT_TO_TTY] = PORT_FILES,
-	};
-
-	for (unsigned int i = 0; i < vm->cfg->nr_ports; i++) {
-		const struct port_option *option = &vm->cfg->port[i];
-
-		vm->port[i] = port_open(option);
-		if (!vm->port[i])
-			return -EIO;
-		vm->ports.port[vm->ports.nr++] = (struct port_params){
-			.name = option->name,
-			.in_fd = port_in_fd(vm->port[i]),
-			.out_fd = port_out_fd(vm->port[i]),
-			.kind = kinds[option->to],
-			.console = option->console,
-		};
-	}
-	return 0;
-}
-
 static int vm_open_agent(struct vm *vm)
 {
 	if (!vm->cfg->rootfs)
@@ -698,52 +497,13 @@ struct vm *vm_create(const struct vm_config *cfg)
 		goto err;
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
-	if (!vm->control || vm_open_backends(vm) < 0 || vm_open_scsi(vm) < 0 ||
-	    vm_open_vsock(vm) < 0 || vm_open_ttys(vm) < 0 || vm_open_log(vm) < 0 ||
-	    vm_open_ports(vm) < 0)
-		goto err;
-	if (vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
+	if (!vm->control || backends_open(vm) < 0 || vm_open_agent(vm) < 0 ||
+	    vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;
 	return vm;
 err:
 	vm_destroy(vm);
 	return NULL;
-}
-
-static void vm_close_ttys(struct vm *vm)
-{
-	for (unsigned int i = 0; i < CONFIG_NR_TTYS; i++)
-		if (vm->tty[i] && vm->tty[i] != vm->console)
-			chardev_destroy(vm->tty[i]);
-	if (vm->console)
-		chardev_destroy(vm->console);
-}
-
-static void vm_close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
-static void vm_close_backends(struct vm *vm)
-{
-	for (unsigned int i = 0; i < CONFIG_MAX_PORTS; i++)
-		port_close(vm->port[i]);
-	vsock_uds_close(vm->vsock_uds);
-	vm_close_fd(vm->vsock_fd);
-	while (vm->nr_scsi)
-		vm_close_fd(vm->scsi_fd[--vm->nr_scsi]);
-	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
-		net_backend_close(vm->nic[i]);
-	for (unsigned int i = 0; i < CONFIG_MAX_SHARES; i++) {
-		/* Told to end, virtiofsd has nothing to say of a connection that is closed. */
-		virtiofsd_destroy(vm->virtiofsd[i]);
-		vhost_user_close(vm->fs[i]);
-	}
-	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++) {
-		disk_close(vm->disk[i]);
-		vhost_user_close(vm->disk_backend[i]);
-	}
 }
 
 void vm_destroy(struct vm *vm)
@@ -752,19 +512,21 @@ void vm_destroy(struct vm *vm)
 		vm_power_off(vm);
 	display_destroy(vm->display);
 	agent_destroy(vm->agent);
-	vm_close_ttys(vm);
-	vm_close_backends(vm);
+	backends_close(vm);
 	/* The socket's end is what `lkvm stop` waits for: everything else is done by now. */
 	if (vm->control)
 		control_destroy(vm->control);
 	loop_remove(vm->stop_timer);
 	loop_remove(vm->wake_source);
 	loop_remove(vm->signal_source);
-	vm_close_fd(vm->wake_fd);
-	vm_close_fd(vm->signal_fd);
+	if (vm->wake_fd >= 0)
+		close(vm->wake_fd);
+	if (vm->signal_fd >= 0)
+		close(vm->signal_fd);
 	if (vm->loop)
 		loop_destroy(vm->loop);
-	vm_close_fd(vm->kvm_fd);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
 	seat_fini(&vm->seat);
 	pthread_cond_destroy(&vm->state_cond);
 	pthread_mutex_destroy(&vm->state_lock);

@@ -24,7 +24,7 @@ forbid()
 	done
 }
 
-top="vm vcpu arch devices control builtin"
+top="vm vcpu arch backends devices control builtin"
 chips="serial i8042 rtc acpi-pm cfi-flash pl061"
 transports="virtio-pci virtio-mmio"
 
@@ -56,7 +56,7 @@ forbid $(ls rootfs/*.[ch] | grep -v agent) -- $top $chips $transports virtio vir
 # shellcheck disable=SC2046 # a list of files
 forbid $(ls hw/*.c | grep -v vesa) -- pci
 # Only layer 6 is a client or a server of people.
-forbid vm.c vcpu.c devices.c x86/*.c arm/*.c -- builtin
+forbid vm.c vcpu.c backends.c devices.c x86/*.c arm/*.c -- builtin
 
 # Nobody asks which machine this is, nor looks into an architecture's folder.
 if grep -rn 'CONFIG_ARM\|__aarch64__\|CONFIG_X86\|__x86_64__\|#include ".*\(arm\|x86\)/' --include='*.[ch]' . |
