@@ -58,6 +58,11 @@ static int fs_set_xattr(struct fs_params *params, const char *val)
 	return 0;
 }
 
+static int fs_set_readonly(struct fs_params *params, const char *val)
+{
+	return parse_bool(val, &params->readonly) ? 0 : -EINVAL;
+}
+
 static int fs_set_transport(struct fs_params *params, const char *val)
 {
 	return transport_parse(val, &params->transport);
@@ -76,12 +81,15 @@ static const struct {
 	{"cache", fs_set_cache, true, "auto, always or none"},
 	{"sandbox", fs_set_sandbox, true, "namespace, chroot or none"},
 	{"xattr", fs_set_xattr, true, "on or off"},
+	{"ro", fs_set_readonly, true, "on or off"},
 	{"trans", fs_set_transport, false, TRANSPORT_WORDS},
 };
 
 /* `odd` becomes the last key that only virtiofsd understands. */
 static int fs_set(struct fs_params *params, const char *key, const char *val, const char **odd)
 {
+	if (!val && !strcmp(key, "ro"))
+		val = "on";
 	for (unsigned int i = 0; i < ARRAY_SIZE(fs_keys); i++) {
 		if (strcmp(key, fs_keys[i].key) != 0)
 			continue;
@@ -93,7 +101,7 @@ static int fs_set(struct fs_params *params, const char *key, const char *val, co
 		return -EINVAL;
 	}
 	log_error(
-		"--fs: unknown key '%s' (tag, socket, dir, virtiofsd, cache, sandbox, xattr, trans)",
+		"--fs: unknown key '%s' (tag, socket, dir, virtiofsd, cache, sandbox, xattr, ro, trans)",
 		key);
 	return -EINVAL;
 }

@@ -5,25 +5,26 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "kvm/fs.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/util.h"
 
-#define VIRTIOFSD_FD	   3 /* where it finds its listening socket */
 #define VIRTIOFSD_MAX_ARGS 16
 #define VIRTIOFSD_END_NS   UINT64_C(5000000000) /* until it is ended by force */
 #define VIRTIOFSD_ASK_MS   5000			/* for its version */
@@ -71,34 +72,6 @@ static void virtiofsd_log(void *arg, uint32_t events)
 
 /* --- the process --- */
 
-/* Runs it with its output in log_fd and, unless -1, listen_fd where it looks for that. */
-static int virtiofsd_spawn(const char *program, char **argv, int log_fd, int listen_fd, pid_t *pid)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t set;
-	int err;
-
-	posix_spawnattr_init(&attr);
-	sigemptyset(&set);
-	posix_spawnattr_setsigmask(&attr, &set);
-	sigfillset(&set);
-	posix_spawnattr_setsigdefault(&attr, &set);
-	/* A session of its own: what is typed at lkvm's terminal is not for it. */
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						POSIX_SPAWN_SETSID);
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&files, log_fd, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&files, log_fd, STDERR_FILENO);
-	if (listen_fd >= 0)
-		posix_spawn_file_actions_adddup2(&files, listen_fd, VIRTIOFSD_FD);
-	err = posix_spawn(pid, program, &files, &attr, argv, environ);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	return -err;
-}
-
 /* Whether the child has ended within that time. */
 static bool virtiofsd_reap(pid_t pid, uint64_t ns)
 {
@@ -132,7 +105,9 @@ static void virtiofsd_end(struct virtiofsd *vfsd)
 static int virtiofsd_ask_version(struct virtiofsd *vfsd)
 {
 	char *argv[] = {"virtiofsd", "--version", NULL};
+	struct fs_child child = {.program = vfsd->program, .argv = argv, .listen_fd = -1};
 	char text[512] = "";
+	const char *what;
 	size_t len = 0;
 	int fds[2], err;
 	ssize_t n = 1;
@@ -140,7 +115,8 @@ static int virtiofsd_ask_version(struct virtiofsd *vfsd)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	err = virtiofsd_spawn(vfsd->program, argv, fds[1], -1, &pid);
+	child.log_fd = fds[1];
+	err = fs_child_start(&child, &pid, &what);
 	close(fds[1]);
 	while (!err && n > 0 && len < sizeof(text) - 1) {
 		struct pollfd p = {.fd = fds[0], .events = POLLIN};
@@ -164,6 +140,13 @@ static int virtiofsd_ask_version(struct virtiofsd *vfsd)
 	return 0;
 }
 
+/* Only root can lock itself in and lay read-only mounts, and QEMU's is for root alone. */
+static bool virtiofsd_wants_user(const struct virtiofsd *vfsd)
+{
+	return geteuid() != 0 && (vfsd->of_qemu || vfsd->params->readonly ||
+				  strcmp(vfsd->params->sandbox, "none") != 0);
+}
+
 /* QEMU's takes its settings as -o WORD, and in a folder's name a comma escaped. */
 static void virtiofsd_set_args(const struct virtiofsd *vfsd, char **argv)
 {
@@ -171,31 +154,47 @@ static void virtiofsd_set_args(const struct virtiofsd *vfsd, char **argv)
 	const char *xattr = vfsd->of_qemu	? params->no_xattr ? "-ono_xattr" : "-oxattr"
 			    : !params->no_xattr ? "--xattr"
 						: NULL;
-	const char *o = vfsd->of_qemu ? "-o" : "--";
+	const char *o = vfsd->of_qemu ? "-o" : "--", *sandbox = params->sandbox;
 	unsigned int n = 0;
 
+	/* Namespaces of its own begin with another root, and this is the one there is. */
+	if (!strcmp(vfsd->dir, "/") && !strcmp(sandbox, "namespace"))
+		sandbox = "chroot";
 	argv[n++] = xasprintf("virtiofsd");
-	argv[n++] = xasprintf("--fd=%d", VIRTIOFSD_FD);
+	argv[n++] = xasprintf("--fd=%d", FS_CHILD_FD);
 	argv[n++] = xasprintf("%s=%s", vfsd->of_qemu ? "-osource" : "--shared-dir", vfsd->dir);
 	argv[n++] = xasprintf("%scache=%s", o, params->cache);
-	argv[n++] = xasprintf("%ssandbox=%s", o, params->sandbox);
-	argv[n++] = xasprintf("%s=warn", vfsd->of_qemu ? "-olog_level" : "--log-level");
+	argv[n++] = xasprintf("%ssandbox=%s", o, sandbox);
+	/* What they warn of is their programmers' concern, and limits that we know. */
+	argv[n++] = xasprintf(vfsd->of_qemu ? "-olog_level=err" : "--log-level=error");
 	if (xattr)
 		argv[n++] = xasprintf("%s", xattr);
+	/* Only root may have more than what it was given. */
+	if (virtiofsd_wants_user(vfsd))
+		argv[n++] = xasprintf("--rlimit-nofile=0");
 }
 
 static int virtiofsd_start(struct virtiofsd *vfsd, int listen_fd)
 {
 	char *argv[VIRTIOFSD_MAX_ARGS] = {NULL};
+	const struct fs_child child = {
+		.program = vfsd->program,
+		.argv = argv,
+		.log_fd = vfsd->child_log_fd,
+		.listen_fd = listen_fd,
+		.readonly = vfsd->params->readonly,
+		.own_user = virtiofsd_wants_user(vfsd),
+	};
+	const char *what;
 	int err;
 
 	virtiofsd_set_args(vfsd, argv);
-	err = virtiofsd_spawn(vfsd->program, argv, vfsd->child_log_fd, listen_fd, &vfsd->pid);
+	err = fs_child_start(&child, &vfsd->pid, &what);
 	for (unsigned int i = 0; argv[i]; i++)
 		free(argv[i]);
 	if (err) {
 		vfsd->pid = 0;
-		log_error("%s: %s: %s", vfsd->params->name, vfsd->program, strerror(-err));
+		log_error("%s: %s %s: %s", vfsd->params->name, vfsd->program, what, strerror(-err));
 	}
 	return err;
 }
@@ -269,6 +268,20 @@ static const char *virtiofsd_find(void)
 			return places[i];
 	}
 	return NULL;
+}
+
+bool virtiofsd_is_there(void)
+{
+	return virtiofsd_find();
+}
+
+bool virtiofsd_may_all(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return geteuid() == 0 && syscall(SYS_capget, &head, caps) == 0 &&
+	       caps[0].effective & 1u << CAP_SYS_ADMIN;
 }
 
 /* Everything that can be known to be wrong before it runs. */

@@ -22,6 +22,7 @@ struct fs_params {
 	const char *program; /* virtiofsd's; NULL: looked for */
 	const char *cache, *sandbox;
 	bool no_xattr;
+	bool readonly; /* kept by the host's kernel, whatever virtiofsd and the guest do */
 	enum transport transport;
 };
 
@@ -39,6 +40,10 @@ int fs_params_parse(struct fs_params *params, char *words);
  */
 struct virtiofsd;
 
+/* Whether there is such a program on this host. */
+bool virtiofsd_is_there(void);
+/* Whether it could do all that it does for root: keep owners, and lock itself in. */
+bool virtiofsd_may_all(void);
 struct virtiofsd *virtiofsd_create(const struct fs_params *params, struct loop *loop);
 /*
  * Starts it, ending the one before: a connection to it, non-blocking, or a negative errno after an

@@ -23,10 +23,14 @@ fs=tag=x,dir=$WORK/share,virtiofsd=$WORK/virtiofsd
 run hello.elf --fs "$fs,cache=none,sandbox=none"
 expect_status 1
 expect_err 'Error: --fs tag=x,.*: the back end closed the connection'
-expect_err "virtiofsd: called as --fd=3 --shared-dir=$WORK/share --cache=none --sandbox=none --log-level=warn --xattr$"
+expect_err "virtiofsd: called as --fd=3 --shared-dir=$WORK/share --cache=none --sandbox=none --log-level=error --xattr$"
 BE=qemu run hello.elf --fs "$fs,sandbox=chroot,xattr=off"
 expect_status 1
-expect_err "virtiofsd: called as --fd=3 -osource=$WORK/share -ocache=auto -osandbox=chroot -olog_level=warn -ono_xattr$"
+expect_err "virtiofsd: called as --fd=3 -osource=$WORK/share -ocache=auto -osandbox=chroot -olog_level=err -ono_xattr$"
+
+BE=qemu run hello.elf --fs "tag=x,dir=/,virtiofsd=$WORK/virtiofsd,ro"
+expect_status 1
+expect_err 'virtiofsd: called as --fd=3 -osource=/ -ocache=auto -osandbox=chroot -olog_level=err -oxattr$'
 
 refuse() {
 	run hello.elf "${@:2}"
@@ -40,6 +44,8 @@ refuse "'cache' goes with dir=" --fs tag=x,socket=s,cache=none
 refuse 'cache=odd.*auto, always or none' --fs tag=x,dir=.,cache=odd
 refuse "unknown key 'odd'" --fs tag=x,dir=.,odd=1
 refuse '1 to 36 bytes' --fs tag=0123456789012345678901234567890123456,dir=.
+refuse "'ro=odd.*on or off" --fs tag=x,dir=.,ro=odd
+refuse "'ro' goes with dir=" --fs tag=x,socket=s,ro
 refuse "'x' is taken" --fs tag=x,dir=. --fs tag=x,dir=/
 refuse 'gone: No such file' --fs "tag=x,dir=$WORK/gone"
 refuse 'is no folder' --fs "tag=x,dir=$WORK/virtiofsd"
@@ -51,10 +57,13 @@ refuse 'broken: No such file' --fs "tag=x,dir=.,virtiofsd=$WORK/broken"
 [ -x /usr/lib/qemu/virtiofsd ] && [ "$(id -u)" = 0 ] || skip "neither virtiofsd of QEMU nor root: the rest is skipped"
 children() { pgrep -P "$vm" -x virtiofsd || :; }
 up() { [ -n "$(children)" ] && grep -q spinning "$out"; }
-start spin.elf --name fs --fs "tag=x,dir=$WORK/share" --fs "tag=y,dir=$WORK"
+start spin.elf --name fs --fs "tag=x,dir=$WORK/share,ro" --fs "tag=y,dir=$WORK"
 wait_for up || fail "no virtiofsd"
 pids=$(children)
 [ "$(echo "$pids" | wc -l)" = 2 ] || fail "not two virtiofsd: $pids"
+# Whatever it does, the host's kernel lets it write nowhere, or where it may.
+modes=$(for pid in $pids; do awk '{ print substr($6, 1, 2) }' "/proc/$pid/mountinfo" | sort -u | xargs; done | sort)
+case $modes in ro*rw*) ;; *) fail "mounts of the two are '$modes'" ;; esac
 "$LKVM" stop fs --force || fail "stop: status $?"
 for pid in $pids; do gone "$pid" || fail "virtiofsd $pid is still there"; done
 reap
@@ -69,3 +78,25 @@ kill -KILL "$vm"
 reap
 ended() { [ ! -e "/proc/$pids" ] || grep -q '^State:.Z' "/proc/$pids/status"; }
 wait_for ended || fail "virtiofsd outlives lkvm"
+
+# An ordinary user's is root in a namespace with that user alone, where it may write or not.
+command -v setpriv >/dev/null && mknod "$WORK/kvm" c 10 232 2>/dev/null && : <>"$WORK/kvm" || exit 0
+chmod 711 "$WORK"
+chmod 666 "$WORK/kvm"
+mkdir -m 777 "$WORK/user"
+cp "$LKVM" "$GUESTS/spin.elf" "$WORK/user"
+for mode in ro rw; do
+	: >"$out" >"$err"
+	# exec: the process that setpriv becomes is the VM.
+	(cd "$WORK/user" && LKVM_RUN_DIR=$WORK/user/run exec setpriv --reuid 1000 --regid 1000 --clear-groups \
+		./lkvm run --nodefaults --network none --mem 32 --cpus 1 --kernel ./spin.elf --dev "$WORK/kvm" \
+		--fs "tag=x,dir=/,ro=$([ $mode = rw ] && echo off || echo on)" </dev/null >"$out" 2>"$err") &
+	vm=$!
+	wait_for up || fail "no virtiofsd for a user"
+	# It has one of its own, for its namespaces.
+	pid=$(children | tail -n 1)
+	[ "$(xargs <"/proc/$pid/uid_map")" = "0 1000 1" ] || fail "its users are $(cat "/proc/$pid/uid_map")"
+	awk '$5 == "/" { print substr($6, 1, 2) }' "/proc/$pid/mountinfo" | grep -qx $mode || fail "its root is not $mode"
+	kill -KILL "$vm"
+	reap
+done
