@@ -143,7 +143,8 @@ static int instance_enter(const char *dir)
 
 	if (mkdir(dir, 0700) && errno != EEXIST) {
 		ret = -errno;
-		log_error("cannot make the run folder %s: %s", dir, strerror(-ret));
+		log_error("cannot make the run folder %s: %s (--run-dir names another)", dir,
+			  strerror(-ret));
 		return ret;
 	}
 	dir_fd = instance_lock(dir);

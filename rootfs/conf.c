@@ -4,10 +4,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "guest/protocol.h"
@@ -37,17 +41,24 @@ struct conf_user {
 	char name[64], home[256];
 };
 
+static bool conf_parse_id(const char *word, unsigned int *id)
+{
+	/* The last one means "no change". */
+	return *word >= '0' && *word <= '9' && parse_u32(word, id) == 0 && *id != UINT32_MAX;
+}
+
 /* UID or UID:GID, which need no list of users. */
 static bool conf_parse_ids(const char *word, struct conf_user *user)
 {
-	char *end;
+	const char *colon = strchr(word, ':');
+	char *uid = colon ? strndup(word, (size_t)(colon - word)) : strdup(word);
+	bool ok = uid && conf_parse_id(uid, &user->uid);
 
-	if (*word < '0' || *word > '9')
-		return false;
-	user->uid = user->gid = (unsigned int)strtoul(word, &end, 10);
-	if (*end == ':' && end[1])
-		user->gid = (unsigned int)strtoul(end + 1, &end, 10);
-	return !*end;
+	user->gid = user->uid;
+	if (ok && colon)
+		ok = conf_parse_id(colon + 1, &user->gid);
+	free(uid);
+	return ok;
 }
 
 static void conf_set_user(struct conf_user *user, const char *name, const char *home)
@@ -56,12 +67,33 @@ static void conf_set_user(struct conf_user *user, const char *name, const char *
 	snprintf(user->home, sizeof(user->home), "%s", home);
 }
 
-/* By the guest's own list of users. -ENOENT: there is no such one. */
+/*
+ * The guest's own list of users, as the guest would find it: links do not lead out of its root,
+ * and what is no file is not waited for. NULL: none.
+ */
+static FILE *conf_open_users(const struct rootfs *rootfs)
+{
+	const struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+				     .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	int root = open(rootfs->dir ? rootfs->dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+	FILE *list = NULL;
+	struct stat st;
+
+	fd = (int)syscall(SYS_openat2, root, "etc/passwd", &how, sizeof(how));
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		list = fdopen(fd, "r");
+	if (fd >= 0 && !list)
+		close(fd);
+	if (root >= 0)
+		close(root);
+	return list;
+}
+
+/* -ENOENT: there is no such user. */
 static int conf_find_user(const struct rootfs *rootfs, const char *word, struct conf_user *user)
 {
-	char *path = xasprintf("%s/etc/passwd", rootfs->dir ? rootfs->dir : "");
 	bool is_number = conf_parse_ids(word, user), found = false;
-	FILE *list = path ? fopen(path, "re") : NULL;
+	FILE *list = conf_open_users(rootfs);
 	struct passwd *entry;
 
 	conf_set_user(user, "/", "/");
@@ -76,13 +108,12 @@ static int conf_find_user(const struct rootfs *rootfs, const char *word, struct 
 	}
 	if (list)
 		fclose(list);
-	free(path);
 	return found || is_number ? 0 : -ENOENT;
 }
 
 int conf_say_command(FILE *conf, const struct rootfs *rootfs, const struct rootfs_command *command)
 {
-	struct conf_user user;
+	struct conf_user user = {0};
 	char *here = NULL;
 	int ret = conf_find_user(rootfs, command->user ? command->user : "0", &user);
 

@@ -79,13 +79,14 @@ static void cache_name(char name[40], const struct cache_key *key)
 	snprintf(name, 40, "%016" PRIx64 "%016" PRIx64, key->part[0], key->part[1]);
 }
 
-/* Whether the file is all there. */
+/* Whether the file is all there, and our own: with sudo, the folder may be another user's. */
 static bool cache_is_whole(int fd, uint64_t *len)
 {
 	struct cache_tail tail;
 	struct stat st;
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(tail) ||
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+	    st.st_size < (off_t)sizeof(tail) ||
 	    pread_full(fd, &tail, sizeof(tail), st.st_size - (off_t)sizeof(tail)))
 		return false;
 	*len = (uint64_t)st.st_size - sizeof(tail);
@@ -153,19 +154,21 @@ static int cache_write(int fd, const void *data, size_t len)
 int cache_add(const struct cache_key *key, const void *data, size_t len)
 {
 	int dir = cache_open_dir(true), fd, ret;
-	char name[40], temp[64];
+	char name[40], temp[96];
 
 	if (dir < 0)
 		return -ENOENT;
 	cache_name(name, key);
-	snprintf(temp, sizeof(temp), ".%s.%d", name, (int)getpid());
-	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Process numbers are not enough: containers may share a home. */
+	snprintf(temp, sizeof(temp), ".%s.%d.%" PRIx64, name, (int)getpid(), now_ns());
+	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	ret = fd < 0 ? -errno : cache_write(fd, data, len);
 	if (ret == 0 && renameat(dir, temp, dir, name))
 		ret = -errno;
 	if (ret < 0) {
 		log_debug("cache: %s: %s", name, strerror(-ret));
-		unlinkat(dir, temp, 0);
+		if (fd >= 0)
+			unlinkat(dir, temp, 0);
 	}
 	cache_prune(dir);
 	return ret;

@@ -120,6 +120,21 @@ static void a_damaged_file_is_thrown_away(void **state)
 	}
 }
 
+static void somebody_elses_file_is_not_believed(void **state)
+{
+	char path[400];
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_int_equal(add("a", "result of a"), 0);
+	assert_int_equal(count(path), 1);
+	assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+	assert_false(has("a", ""));
+	assert_int_equal(add("a", "result of a"), 0);
+	assert_true(has("a", "result of a"));
+}
+
 /* As a full disk does; what was begun is not left behind. */
 static void a_file_that_cannot_grow(void **state)
 {
@@ -217,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(by_content),
 		TEST(a_damaged_file_is_thrown_away),
+		TEST(somebody_elses_file_is_not_believed),
 		TEST(a_file_that_cannot_grow),
 		TEST(nowhere_to_keep_it),
 		TEST(many_at_once),
