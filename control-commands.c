@@ -412,6 +412,29 @@ static json_t *control_resize(struct control_conn *conn, json_t *arguments)
 	return control_done(conn, blk_resize(vm->blk[nr], (uint64_t)size), "cannot resize");
 }
 
+/* One NIC, or all that there are. */
+static json_t *control_link(struct control_conn *conn, json_t *arguments)
+{
+	struct vm *vm = conn->control->vm;
+	unsigned int nr = 0;
+	json_int_t nic = -1;
+	int up;
+
+	if (!control_arguments(conn, arguments, "{s:b, s?I}", "up", &up, "nic", &nic) ||
+	    !control_machine_is_on(conn))
+		return NULL;
+	for (unsigned int i = 0; i < vm->cfg->nr_nics; i++) {
+		if (!vm->nic[i] || (nic != -1 && nic != i))
+			continue;
+		vm->link_down[i] = !up;
+		net_set_link(vm->net[i], up);
+		nr++;
+	}
+	if (!nr && nic != -1)
+		return control_refuse(conn, "arguments: there is no NIC %lld", (long long)nic);
+	return nr ? json_object() : control_refuse(conn, "the VM has no NIC");
+}
+
 static const struct control_command {
 	const char *name;
 	json_t *(*fn)(struct control_conn *conn, json_t *arguments);
@@ -431,6 +454,7 @@ static const struct control_command {
 	{"balloon", control_balloon},
 	{"stat", control_stat},
 	{"resize", control_resize},
+	{"link", control_link},
 };
 
 json_t *control_run(struct control_conn *conn, const char *command, json_t *arguments)

@@ -107,11 +107,14 @@ static int devices_create_nics(struct vm *vm)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; i < vm->cfg->nr_nics && ret == 0; i++)
-		if (vm->nic[i])
-			ret = devices_add_virtio_on(
-				vm, net_create(&vm->mem, "net", vm->nic[i], vm->mac[i]),
-				vm->cfg->nic[i].transport);
+	for (unsigned int i = 0; i < vm->cfg->nr_nics && ret == 0; i++) {
+		if (!vm->nic[i])
+			continue;
+		vm->net[i] = net_create(&vm->mem, "net", vm->nic[i], vm->mac[i]);
+		ret = devices_add_virtio_on(vm, vm->net[i], vm->cfg->nic[i].transport);
+		if (ret == 0)
+			net_set_link(vm->net[i], !vm->link_down[i]);
+	}
 	return ret;
 }
 

@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{"wait", builtin_wait, "wait for the end of virtual machines"},
 	{"balloon", builtin_balloon, "take memory from virtual machines, or give it back"},
 	{"resize", builtin_resize, "make a disk of a virtual machine larger"},
+	{"link", builtin_link, "take the links of virtual machines' NICs down, or up"},
 	{"stat", builtin_stat, "print the memory statistics of virtual machines"},
 	{"debug", builtin_debug, "dump registers, send an NMI or a SysRq key"},
 	{"screenshot", builtin_screenshot, "take a picture of a virtual machine's display"},

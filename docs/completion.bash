@@ -21,7 +21,8 @@ _lkvm()
 			return
 			;;
 		stop:-t | stop:--timeout | debug:-m | debug:--nmi | debug:-s | debug:--sysrq | \
-			balloon:-i | balloon:--inflate | balloon:-d | balloon:--deflate) ;;
+			balloon:-i | balloon:--inflate | balloon:-d | balloon:--deflate | \
+			link:-i | link:--nic | resize:-s | resize:--size) ;;
 		screenshot:*)
 			if ((COMP_CWORD > 2)); then
 				COMPREPLY=($(compgen -f -- "$cur"))
@@ -33,7 +34,7 @@ _lkvm()
 		sendkey:*)
 			((COMP_CWORD > 2)) || words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;
-		stop:* | pause:* | resume:* | balloon:* | stat:* | debug:* | console:* | wait:* | exec:exec)
+		stop:* | pause:* | resume:* | balloon:* | resize:* | link:* | stat:* | debug:* | console:* | wait:* | exec:exec)
 			words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;
 		run:* | sandbox:*)

@@ -147,7 +147,7 @@ static int net_ctrl_mq(struct net *net, uint8_t cmd, struct net_ctrl_data *data)
 	nr = le16toh(nr);
 	if (nr < VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN || nr > net->be->nr_pairs)
 		return -EINVAL;
-	return net_set_pairs(net, nr);
+	return net_want_pairs(net, nr);
 }
 
 static int net_ctrl_offloads(struct net *net, uint8_t cmd, struct net_ctrl_data *data)

@@ -81,10 +81,12 @@ struct net {
 	uint8_t first_mac[ETH_ALEN];
 	atomic_uint_fast64_t mac; /* the present one, its first byte lowest */
 	atomic_bool gone;	  /* the back end's other end is: the link is down */
+	atomic_bool cut;	  /* the link is down by net_set_link() */
 
 	struct virtq_chain *chain; /* of the control queue */
 	struct net_wishes wishes;
-	unsigned int nr_up;	/* pairs */
+	unsigned int nr_wanted; /* pairs that the driver wants: 0, there is none */
+	unsigned int nr_up;	/* those that are; none of them while the link is down */
 	struct net_pair pair[]; /* be->nr_pairs */
 };
 
@@ -92,8 +94,11 @@ struct net {
 
 /* Lets the guest have the offloads that stand for these feature bits. 0 or a negative errno. */
 int net_set_guest_offloads(struct net *net, uint64_t features);
-/* So many pairs are in use from now on. 0 or a negative errno, and as many as before. */
-int net_set_pairs(struct net *net, unsigned int nr);
+/*
+ * The driver wants so many pairs from now on, and has them while the link is up. 0 or a negative errno,
+ * and it is as many as before.
+ */
+int net_want_pairs(struct net *net, unsigned int nr);
 void net_store_mac(struct net *net, const uint8_t mac[ETH_ALEN]);
 void net_load_mac(const struct net *net, uint8_t mac[ETH_ALEN]);
 /* The tap was deleted or the stack ended: it will not come back in this VM's life. */

@@ -12,6 +12,7 @@
 #include "kvm/loop.h"
 #include "kvm/util.h"
 #include "kvm/virtio-models.h"
+#include "kvm/worker.h"
 #include "net-internal.h"
 
 #define NET_BIT(n)	(1ULL << (n))
@@ -102,7 +103,7 @@ void net_gone(struct net *net)
 	virtio_config_changed(net->vdev);
 }
 
-int net_set_pairs(struct net *net, unsigned int nr)
+static int net_set_pairs(struct net *net, unsigned int nr)
 {
 	const struct net_backend_ops *ops = net->be->ops;
 	unsigned int before = net->nr_up;
@@ -125,6 +126,20 @@ int net_set_pairs(struct net *net, unsigned int nr)
 		while (net->nr_up < before && !net_pair_up(&net->pair[net->nr_up]))
 			net->nr_up++;
 	}
+	return err;
+}
+
+static bool net_link_up(const struct net *net)
+{
+	return !atomic_load(&net->gone) && !atomic_load(&net->cut);
+}
+
+int net_want_pairs(struct net *net, unsigned int nr)
+{
+	int err = nr && !net_link_up(net) ? 0 : net_set_pairs(net, nr);
+
+	if (!err)
+		net->nr_wanted = nr;
 	return err;
 }
 
@@ -194,7 +209,7 @@ static void net_config_read(void *dev, uint32_t off, void *buf, uint32_t len)
 {
 	struct net *net = dev;
 	struct virtio_net_config config = {
-		.status = htole16(atomic_load(&net->gone) ? 0 : VIRTIO_NET_S_LINK_UP),
+		.status = htole16(net_link_up(net) ? VIRTIO_NET_S_LINK_UP : 0),
 		.max_virtqueue_pairs = htole16(net->be->nr_pairs),
 		.mtu = htole16(net->be->mtu),
 	};
@@ -222,7 +237,7 @@ static void net_stop(void *dev)
 	struct net *net = dev;
 	uint64_t received = 0, sent = 0;
 
-	net_set_pairs(net, 0);
+	net_want_pairs(net, 0);
 	for (unsigned int i = 0; i < net->be->nr_pairs; i++) {
 		net_pair_queue_stop(&net->pair[i], NET_RX);
 		net_pair_queue_stop(&net->pair[i], NET_TX);
@@ -252,7 +267,7 @@ static int net_start(void *dev, struct virtio_device *vdev)
 		err = net_set_hdr_len(net);
 	/* §5.1.6.5.5: one pair, until the driver asks for more. */
 	if (!err)
-		err = net_set_pairs(net, 1);
+		err = net_want_pairs(net, 1);
 	if (err)
 		net_stop(net);
 	return err;
@@ -327,4 +342,30 @@ struct virtio_device *net_create(const struct memory *mem, const char *name, str
 	for (unsigned int q = 0; q < ARRAY_SIZE(sizes); q++)
 		sizes[q] = NET_QUEUE_SIZE;
 	return virtio_device_create(&net_model, net, name, mem, be->nr_pairs * 2 + 1, sizes);
+}
+
+struct net_link {
+	struct net *net;
+	bool up;
+};
+
+/* What was sent to the guest meanwhile is dropped by net_pair_up(), what it sends by net_tx(). */
+static void net_do_set_link(void *arg)
+{
+	struct net_link *link = arg;
+	struct net *net = link->net;
+
+	atomic_store(&net->cut, !link->up);
+	if (net->nr_wanted && net_set_pairs(net, net_link_up(net) ? net->nr_wanted : 0))
+		virtio_needs_reset(net->vdev, "its link does not come up again");
+}
+
+void net_set_link(struct virtio_device *vdev, bool up)
+{
+	struct net_link link = {.net = vdev->dev, .up = up};
+
+	if (atomic_load(&link.net->cut) == !up)
+		return;
+	worker_call(vdev->worker, net_do_set_link, &link);
+	virtio_config_changed(vdev);
 }

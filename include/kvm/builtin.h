@@ -30,6 +30,7 @@ int builtin_pause(int argc, char **argv);
 int builtin_resume(int argc, char **argv);
 int builtin_balloon(int argc, char **argv);
 int builtin_resize(int argc, char **argv);
+int builtin_link(int argc, char **argv);
 int builtin_stat(int argc, char **argv);
 int builtin_debug(int argc, char **argv);
 int builtin_console(int argc, char **argv);

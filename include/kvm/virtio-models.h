@@ -37,6 +37,8 @@ struct virtio_device *fs_create(const struct memory *mem, struct vhost_user *vu,
 				const struct fs_params *params);
 struct virtio_device *net_create(const struct memory *mem, const char *name,
 				 struct net_backend *be, const unsigned char mac[6]);
+/* The cable is pulled, or plugged in again; it is in at first. Main loop only. */
+void net_set_link(struct virtio_device *vdev, bool up);
 struct virtio_device *console_create(const struct memory *mem, const char *name,
 				     struct chardev *chr);
 /* A socket device; the host's end of its connections is `uds` (kvm/vsock.h). */

@@ -78,6 +78,7 @@ struct vm {
 	struct vhost_user *fs[CONFIG_MAX_SHARES];
 	struct net_backend *nic[CONFIG_MAX_NICS];
 	uint8_t mac[CONFIG_MAX_NICS][6];
+	bool link_down[CONFIG_MAX_NICS]; /* stays when the guest reboots */
 	struct port_host *port[CONFIG_MAX_PORTS];
 	struct multiport_params ports; /* of port[], as the device wants them */
 	/* --vsock: one of the two, or neither. */
@@ -98,6 +99,7 @@ struct vm {
 	struct vesa *vesa; /* NULL without a display */
 	struct virtio_device *balloon; /* NULL: none */
 	struct virtio_device *blk[CONFIG_MAX_DISKS]; /* of disk[] */
+	struct virtio_device *net[CONFIG_MAX_NICS];  /* of nic[] */
 	struct arch_vm *arch; /* the architecture's own: chips, tables, entry point */
 	unsigned int nr_vcpus;
 	struct vcpu *vcpu;

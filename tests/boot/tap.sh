@@ -34,6 +34,11 @@ for net in 33 78 79; do
 	ping -c 3 -w 20 192.168.$net.1 >/dev/null; echo "PING $net $?"
 done
 echo "MACS $(cat /sys/class/net/eth*/address | sort -u | wc -l)"
+carriers() { cat /sys/class/net/eth[012]/carrier | tr -d "\n"; }
+( for c in 101 000 111; do
+	until [ "$(carriers)" = $c ]; do sleep 0.2; done
+	echo "CARRIERS $c"
+done ) &
 dd if=/dev/zero bs=64k count=128 2>/dev/null | nc 192.168.33.1 7777; echo "SENT"
 while :; do sleep 1; done
 ' --network tap --network "mode=tap,script=$WORK/up" --network "mode=tap,tapif=lkvmt0" \
@@ -50,6 +55,18 @@ for net in 33 78 79; do
 	ping -q -c 2 -w 10 "192.168.$net.15" >"$WORK/ping.out" || fail "the host cannot ping 192.168.$net.15"
 done
 [ "$(stat -c %s "$WORK/received")" = 8388608 ] || fail "the host did not receive it all"
+step "links"
+succeeds "$LKVM" link --down --nic 1 tap
+wait_line tap '^CARRIERS 101' 60
+! ping -q -c 1 -W 1 192.168.78.15 >"$WORK/ping.out" || fail "a frame passed a link that is down"
+succeeds "$LKVM" link --down tap
+wait_line tap '^CARRIERS 000' 60
+succeeds "$LKVM" link --up tap
+wait_line tap '^CARRIERS 111' 60
+for net in 33 78 79; do
+	ping -q -c 2 -w 30 "192.168.$net.15" >"$WORK/ping.out" || fail "no 192.168.$net.15 any more"
+done
+refuses "$LKVM" link --down --nic 3 tap
 step "end"
 succeeds "$LKVM" stop -n tap
 wait_exit tap 0 60

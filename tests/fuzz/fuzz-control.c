@@ -76,6 +76,13 @@ struct display_surface display_screenshot(struct display *display)
 	return (struct display_surface){0};
 }
 
+void net_set_link(struct virtio_device *vdev, bool up)
+{
+	(void)vdev;
+	(void)up;
+	abort(); /* there is none */
+}
+
 int blk_resize(struct virtio_device *vdev, uint64_t size)
 {
 	(void)vdev;

@@ -37,6 +37,7 @@ static struct {
 	atomic_bool no_driver;
 	atomic_int nr_stat_requests, stat_fd;
 	atomic_ullong balloon_bytes, stat_when_ns;
+	atomic_bool link_up[CONFIG_MAX_NICS];
 } fake;
 
 /* --- the VM --- */
@@ -106,6 +107,13 @@ struct display_surface display_screenshot(struct display *display)
 {
 	(void)display;
 	return (struct display_surface){0};
+}
+
+void net_set_link(struct virtio_device *vdev, bool up)
+{
+	for (unsigned int i = 0; i < CONFIG_MAX_NICS; i++)
+		if (vdev == fake.vm.net[i])
+			fake.link_up[i] = up;
 }
 
 int blk_resize(struct virtio_device *vdev, uint64_t size)
@@ -851,6 +859,55 @@ static void test_console(void **state)
 	close(fd);
 }
 
+/* --- links --- */
+
+static void say_link(int fd, const char *arguments)
+{
+	char line[100];
+
+	snprintf(line, sizeof(line), "{\"command\":\"link\",\"arguments\":{%s}}\n", arguments);
+	say(fd, line);
+}
+
+/* The first of three NICs is "none". */
+static void test_link(void **state)
+{
+	int fd = dial();
+
+	(void)state;
+	say_link(fd, "\"up\":false");
+	hear_error(fd, "the VM has no NIC");
+	fake.cfg.nr_nics = 3;
+	for (unsigned int i = 1; i < 3; i++) {
+		fake.vm.nic[i] = (struct net_backend *)&fake;
+		fake.vm.net[i] = (struct virtio_device *)&fake.vm.net[i];
+		fake.link_up[i] = true;
+	}
+	say_link(fd, "\"up\":false,\"nic\":1");
+	hear_ok(fd);
+	assert_false(fake.link_up[1]);
+	assert_true(fake.link_up[2]);
+	say_link(fd, "\"up\":false");
+	hear_ok(fd);
+	assert_false(fake.link_up[2]);
+	assert_true(fake.vm.link_down[2]); /* after a reboot, too */
+	say_link(fd, "\"up\":true,\"nic\":2");
+	hear_ok(fd);
+	assert_true(fake.link_up[2]);
+	assert_false(fake.vm.link_down[2]);
+	for (unsigned int i = 0; i < 3; i++) {
+		static const char *const wrong[] = {
+			"\"up\":true,\"nic\":0", "\"up\":true,\"nic\":3", "\"up\":true,\"nic\":-2"};
+
+		say_link(fd, wrong[i]);
+		hear_error(fd, "there is no NIC");
+	}
+	say_link(fd, "\"nic\":1");
+	hear_error(fd, "arguments: ");
+	assert_false(fake.link_up[1]);
+	close(fd);
+}
+
 /* --- the balloon --- */
 
 static const char say_stat[] = "{\"id\":7,\"command\":\"stat\"}\n";
@@ -1019,14 +1076,31 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	    TEST(test_bad_requests), TEST(test_id),
-		TEST(test_pause_and_debug), TEST(test_pieces),	     TEST(test_too_long),
-		TEST(test_deep_nesting),    TEST(test_vanishing),    TEST(test_slow_reader),
-		TEST(test_flood),	    TEST(test_many_silent),  TEST(test_no_fd_left),
-		TEST(test_other_user),	    TEST(test_stop),	     TEST(test_stop_at_once),
-		TEST(test_console),	    TEST(test_exec),	     TEST(test_wait),
-		TEST(test_late_wait),	    TEST(test_client),	     TEST(test_balloon),
-		TEST(test_stat_refused),    TEST(test_stat),	     TEST(test_stat_no_answer),
+		TEST(test_status),
+		TEST(test_bad_requests),
+		TEST(test_id),
+		TEST(test_pause_and_debug),
+		TEST(test_pieces),
+		TEST(test_too_long),
+		TEST(test_deep_nesting),
+		TEST(test_vanishing),
+		TEST(test_slow_reader),
+		TEST(test_flood),
+		TEST(test_many_silent),
+		TEST(test_no_fd_left),
+		TEST(test_other_user),
+		TEST(test_stop),
+		TEST(test_stop_at_once),
+		TEST(test_console),
+		TEST(test_exec),
+		TEST(test_wait),
+		TEST(test_late_wait),
+		TEST(test_client),
+		TEST(test_balloon),
+		TEST(test_link),
+		TEST(test_stat_refused),
+		TEST(test_stat),
+		TEST(test_stat_no_answer),
 	};
 
 	signal(SIGPIPE, SIG_DFL); /* a server that forgot MSG_NOSIGNAL dies here */

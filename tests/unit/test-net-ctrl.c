@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +20,7 @@
 #include "kvm/net.h"
 #include "kvm/util.h"
 #include "kvm/virtio-models.h"
+#include "kvm/worker.h"
 #include "virtio-driver.h"
 
 #define PAIRS 3
@@ -217,6 +220,20 @@ static bool receives(struct setup *s, unsigned int pair)
 	return drv_wait_used(q, &id, &len) && len == sizeof(frame);
 }
 
+static bool link_is_up(struct setup *s)
+{
+	uint8_t status;
+
+	virtio_device_config_read(s->vdev, offsetof(struct virtio_net_config, status), &status, 1);
+	return status & VIRTIO_NET_S_LINK_UP;
+}
+
+/* Of the processor time that the worker has had. */
+static void get_clock(void *arg)
+{
+	assert_int_equal(pthread_getcpuclockid(pthread_self(), arg), 0);
+}
+
 static void test_pairs(void **state)
 {
 	struct setup *s = *state;
@@ -251,6 +268,46 @@ static void test_pairs(void **state)
 	setup_run(s, CTRL_FEATURES); /* and after a reset it is one again */
 	assert_int_equal(s->pairs, 1);
 	assert_false(sends(s, 1));
+}
+
+/* What the driver wants while the link is down it has when it is up again. */
+static void test_pairs_of_a_link(void **state)
+{
+	struct setup *s = *state;
+
+	setup_run(s, CTRL_FEATURES);
+	assert_int_equal(set_pairs(s, PAIRS), OK);
+	net_set_link(s->vdev, false);
+	assert_false(sends(s, 1));
+	assert_int_equal(set_pairs(s, PAIRS + 1), ERR);
+	assert_int_equal(set_pairs(s, 2), OK);
+	assert_false(sends(s, 0));
+	net_set_link(s->vdev, true);
+	assert_int_equal(s->pairs, 2);
+	assert_true(sends(s, 0));
+	assert_true(sends(s, 1));
+	assert_true(receives(s, 1));
+	assert_false(sends(s, 2));
+}
+
+/* The other end is gone for good: no number of pairs brings it back, or keeps the worker busy. */
+static void test_pairs_of_nothing(void **state)
+{
+	struct timespec before, after;
+	clockid_t clock;
+	struct setup *s = *state;
+
+	setup_run(s, CTRL_FEATURES);
+	shutdown(s->wire[0], SHUT_RDWR);
+	shutdown(s->wire[1], SHUT_RDWR);
+	while (link_is_up(s))
+		usleep(1000);
+	assert_int_equal(set_pairs(s, PAIRS), OK);
+	worker_call(s->vdev->worker, get_clock, &clock);
+	assert_int_equal(clock_gettime(clock, &before), 0);
+	usleep(100000);
+	assert_int_equal(clock_gettime(clock, &after), 0);
+	assert_true(after.tv_sec - before.tv_sec == 0 && after.tv_nsec - before.tv_nsec < 10000000);
 }
 
 /* §5.1.2: without MQ the control queue is the third one, and there is one pair. */
@@ -465,9 +522,12 @@ static void test_queue_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_offered),	 TEST(test_pairs),    TEST(test_no_multiqueue),
-		TEST(test_receive_mode), TEST(test_tables),   TEST(test_mac),
-		TEST(test_offloads),	 TEST(test_nonsense), TEST(test_queue_reset),
+		TEST(test_offered),	     TEST(test_pairs),
+		TEST(test_no_multiqueue),    TEST(test_receive_mode),
+		TEST(test_tables),	     TEST(test_mac),
+		TEST(test_offloads),	     TEST(test_nonsense),
+		TEST(test_queue_reset),	     TEST(test_pairs_of_a_link),
+		TEST(test_pairs_of_nothing),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

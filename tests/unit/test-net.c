@@ -746,6 +746,68 @@ static void test_gone(void **state)
 	rig_destroy(rig);
 }
 
+static bool link_is_up(struct rig *rig)
+{
+	uint8_t status;
+
+	virtio_device_config_read(rig->vdev, offsetof(struct virtio_net_config, status), &status,
+				  1);
+	return status & VIRTIO_NET_S_LINK_UP;
+}
+
+/* Whether a frame of the driver's goes out. Its buffer comes back in any case. */
+static bool rig_transmits(struct rig *rig)
+{
+	uint8_t frame[100] = {0};
+
+	rig_add_one(rig, TX, sizeof(frame), frame);
+	virtio_device_kick(rig->vdev, TX);
+	rig_used(rig, TX);
+	return recv(rig->wire, frame, sizeof(frame), 0) > 0;
+}
+
+/* A link that is down passes nothing, now or later; it stays down when the driver comes anew. */
+static void test_link(void **state)
+{
+	struct rig *rig = rig_create(false);
+	uint8_t lost[60] = {1}, frame[60] = {2}, *buf;
+
+	(void)state;
+	net_set_link(rig->vdev, false);
+	assert_int_equal(rig->config_irqs, 0); /* nobody there */
+	assert_false(link_is_up(rig));
+	net_set_link(rig->vdev, true);
+	rig_start(rig, MRG);
+	assert_true(link_is_up(rig));
+	assert_true(rig_transmits(rig));
+	buf = rig_add_one(rig, RX, 2000, NULL);
+	virtio_device_kick(rig->vdev, RX);
+
+	net_set_link(rig->vdev, false);
+	net_set_link(rig->vdev, false);
+	assert_int_equal(rig->config_irqs, 1);
+	assert_false(link_is_up(rig));
+	assert_false(rig_transmits(rig));
+	rig_send(rig, lost, sizeof(lost));
+
+	net_set_link(rig->vdev, true);
+	assert_int_equal(rig->config_irqs, 2);
+	assert_true(link_is_up(rig));
+	assert_true(rig_transmits(rig));
+	assert_int_equal(rig_returned(rig, RX), 0);
+	rig_send(rig, frame, sizeof(frame));
+	rig_used(rig, RX);
+	assert_memory_equal(buf + HDR, frame, sizeof(frame)); /* a buffer from before */
+
+	net_set_link(rig->vdev, false);
+	rig_start(rig, MRG);
+	assert_false(link_is_up(rig));
+	assert_false(rig_transmits(rig));
+	net_set_link(rig->vdev, true);
+	assert_true(rig_transmits(rig));
+	rig_destroy(rig);
+}
+
 int main(void)
 {
 	static bool plain, vnet = true;
@@ -771,6 +833,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_legacy, &vnet),
 		cmocka_unit_test(test_legacy_refused),
 		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_link),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
