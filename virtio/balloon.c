@@ -312,6 +312,7 @@ static void balloon_destroy(void *dev)
 static const struct virtio_model balloon_model = {
 	.name = "virtio-balloon",
 	.id = VIRTIO_ID_BALLOON,
+	.in_order = true,
 	.config_size = BALLOON_CONFIG_SIZE,
 	.features = balloon_features,
 	.config_read = balloon_config_read,

@@ -306,6 +306,7 @@ static void console_destroy(void *dev)
 static const struct virtio_model console_model = {
 	.name = "virtio-console",
 	.id = VIRTIO_ID_CONSOLE,
+	.in_order = true,
 	.config_size = sizeof(struct virtio_console_config),
 	.features = console_features,
 	.config_read = console_config_read,

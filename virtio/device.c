@@ -353,8 +353,11 @@ uint64_t virtio_device_features(struct virtio_device *vdev)
 {
 	const struct virtio_model *model = vdev->model;
 	uint64_t rings = model->ring_features ? model->ring_features(vdev->dev) : UINT64_MAX;
-	uint64_t features = model->features(vdev->dev) | (rings & VIRTIO_CORE_FEATURES);
+	uint64_t core = VIRTIO_CORE_FEATURES, features;
 
+	if (model->in_order)
+		core |= VIRTIO_BIT(VIRTIO_F_IN_ORDER);
+	features = model->features(vdev->dev) | (rings & core);
 	return vdev->legacy ? (features & VIRTIO_LEGACY_MASK) | VIRTIO_LEGACY_FEATURES : features;
 }
 

@@ -364,6 +364,7 @@ static void input_destroy(void *dev)
 static const struct virtio_model input_model = {
 	.name = "virtio-input",
 	.id = VIRTIO_ID_INPUT,
+	.in_order = true,
 	.config_size = sizeof(struct virtio_input_config),
 	.features = input_features,
 	.config_read = input_config_read,

@@ -611,6 +611,7 @@ static void multiport_destroy(void *dev)
 static const struct virtio_model multiport_model = {
 	.name = "virtio-serial",
 	.id = VIRTIO_ID_CONSOLE,
+	.in_order = true,
 	.config_size = sizeof(struct virtio_console_config),
 	.features = multiport_features,
 	.config_read = multiport_config_read,

@@ -305,6 +305,7 @@ static void net_destroy(void *dev)
 static const struct virtio_model net_model = {
 	.name = "net",
 	.id = VIRTIO_ID_NET,
+	.in_order = true,
 	.config_size = NET_CONFIG_SIZE,
 	.features = net_features,
 	.ring_features = net_ring_features,

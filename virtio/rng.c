@@ -72,6 +72,7 @@ static void rng_destroy(void *dev)
 static const struct virtio_model rng_model = {
 	.name = "virtio-rng",
 	.id = VIRTIO_ID_RNG,
+	.in_order = true,
 	.features = rng_features,
 	.start = rng_start,
 	.stop = rng_stop,

@@ -253,6 +253,7 @@ static void vsock_destroy(void *dev)
 static const struct virtio_model vsock_model = {
 	.name = "virtio-vsock",
 	.id = VIRTIO_ID_VSOCK,
+	.in_order = true,
 	.config_size = sizeof(struct virtio_vsock_config),
 	.features = vsock_features,
 	.config_read = vsock_config_read,

@@ -31,6 +31,7 @@ struct virtio_model {
 	const char *name;
 	uint16_t id;	       /* virtio 1.2 §5 */
 	uint32_t config_size;  /* bytes of device configuration space */
+	bool in_order; /* it uses each queue's buffers in the order in which they came (§6.2) */
 
 	/* Device-specific feature bits offered. Any thread, constant for the device's life. */
 	uint64_t (*features)(void *dev);

@@ -122,6 +122,7 @@ static void toy_destroy(void *dev)
 static const struct virtio_model toy_model = {
 	.name = "toy",
 	.id = VIRTIO_ID_BLOCK, /* of a kind that has a legacy interface */
+	.in_order = true,
 	.config_size = TOY_CONFIG_SIZE,
 	.features = toy_features,
 	.config_read = toy_config_read,

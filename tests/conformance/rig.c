@@ -112,6 +112,7 @@ void rig_layout(struct rig *rig, unsigned int q, uint16_t size)
 
 	CHECK(max > 0 && q < RIG_QUEUES);
 	drv_queue_init(&rig->q[q], &rig->m->ram, rig->first_ring + q, &cfg);
+	rig->q[q].in_order = rig->features & DRV_BIT(VIRTIO_F_IN_ORDER);
 	if (rig->way->legacy)
 		rig_layout_legacy(&rig->q[q]);
 }

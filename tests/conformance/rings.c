@@ -56,7 +56,7 @@ static void takes_any_framing(struct rig *rig)
 	}
 }
 
-static void returns_each_buffer_once(struct rig *rig)
+static void use_many(struct rig *rig, uint64_t features)
 {
 	const struct drv_buf buf = {BUF(0), 16};
 	unsigned int added = 0, used = 0;
@@ -64,7 +64,7 @@ static void returns_each_buffer_once(struct rig *rig)
 	int id;
 
 	/* Further than 16 bits count. */
-	rig_start(rig, 0);
+	rig_start(rig, features);
 	while (used < 70000) {
 		while (added < 70000 && drv_add(&rig->q[0], &buf, 0, 1, 0) >= 0)
 			added++;
@@ -78,6 +78,18 @@ static void returns_each_buffer_once(struct rig *rig)
 	rig_settle(rig);
 	CHECK(!drv_get_used(&rig->q[0], &id, &len));
 	CHECK_EQ(rig_toy(rig)->handled, 70000);
+}
+
+static void returns_each_buffer_once(struct rig *rig)
+{
+	use_many(rig, 0);
+}
+
+/* drv_get_used() sees to that, of all devices and in all checks that negotiate it. */
+static void keeps_order(struct rig *rig)
+{
+	CHECK(rig_offered(rig) & DRV_BIT(VIRTIO_F_IN_ORDER));
+	use_many(rig, DRV_BIT(VIRTIO_F_IN_ORDER));
 }
 
 /* Chains of all lengths, so that a packed ring's end comes in the middle of some. */
@@ -370,6 +382,8 @@ const struct check ring_checks[] = {
 	 takes_any_framing},
 	{"2.7.8.2", "uses each buffer once, with the number of bytes written", BIT_OF(MMIO),
 	 BOTH_RINGS, T, returns_each_buffer_once},
+	{"6.2", "uses buffers in the order in which they came, with IN_ORDER", BIT_OF(MMIO),
+	 BOTH_RINGS, T, keeps_order},
 	{"2.8.1", "goes around the ring, chains across its end included", ALL_WAYS, BOTH_RINGS, T,
 	 goes_around},
 	{"2.7", "takes areas at their lowest alignment", ONE_EACH, BOTH_RINGS, T,

@@ -30,10 +30,10 @@
 #define ERR   VIRTIO_NET_ERR
 #define OK    VIRTIO_NET_OK
 #define F(n)  DRV_BIT(n)
-#define CTRL_FEATURES                                                           \
-	(F(VIRTIO_F_VERSION_1) | F(VIRTIO_NET_F_CTRL_VQ) | F(VIRTIO_NET_F_MQ) | \
-	 F(VIRTIO_NET_F_CTRL_RX) | F(VIRTIO_NET_F_CTRL_MAC_ADDR) |              \
-	 F(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | F(VIRTIO_NET_F_GUEST_CSUM) |     \
+#define CTRL_FEATURES                                                                   \
+	(F(VIRTIO_F_VERSION_1) | F(VIRTIO_F_IN_ORDER) | F(VIRTIO_NET_F_CTRL_VQ) |       \
+	 F(VIRTIO_NET_F_MQ) | F(VIRTIO_NET_F_CTRL_RX) | F(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+	 F(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | F(VIRTIO_NET_F_GUEST_CSUM) |             \
 	 F(VIRTIO_NET_F_GUEST_TSO4))
 
 static const uint8_t first_mac[6] = {2, 1, 2, 3, 4, 5}, other_mac[6] = {2, 9, 9, 9, 9, 9};

@@ -195,6 +195,7 @@ static void test_features(void **state)
 	assert_true(offered & DRV_BIT(VIRTIO_RING_F_INDIRECT_DESC));
 	assert_true(offered & DRV_BIT(VIRTIO_RING_F_EVENT_IDX));
 	assert_true(offered & DRV_BIT(VIRTIO_F_RING_RESET));
+	assert_false(offered & DRV_BIT(VIRTIO_F_IN_ORDER)); /* unless the model says so */
 	assert_false(offered & DRV_BIT(VIRTIO_F_ACCESS_PLATFORM));
 
 	assert_true(drv_negotiate(s->vdev, offered));

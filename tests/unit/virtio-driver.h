@@ -76,6 +76,7 @@ static inline void drv_setup_queue(struct drv_queue *q, struct virtio_device *vd
 	};
 
 	drv_queue_init(q, ram, nr, &cfg);
+	q->in_order = features & DRV_BIT(VIRTIO_F_IN_ORDER);
 	drv_set_areas(vdev, nr, &q->cfg);
 	virtio_device_enable_queue(vdev, nr);
 }

@@ -55,6 +55,9 @@ struct drv_queue {
 	uint64_t kicked;	  /* value of `added` when a kick was last considered */
 	uint16_t nr_descs[65536]; /* of the chain with that id */
 	bool busy[65536];
+	bool in_order;	       /* chains come back as they went (§6.2), which is checked */
+	uint16_t order[65536]; /* their ids; both counts are free-running */
+	uint16_t order_added, order_used;
 };
 
 static inline void drv_ram_init(struct drv_ram *ram)
@@ -214,6 +217,7 @@ static inline int drv_add(struct drv_queue *q, const struct drv_buf *bufs, unsig
 	q->nr_free -= nr;
 	q->nr_descs[id] = nr;
 	q->busy[id] = true;
+	q->order[q->order_added++] = id;
 	return id;
 }
 
@@ -279,6 +283,8 @@ static inline bool drv_get_used(struct drv_queue *q, int *id, uint32_t *len)
 		q->taken++;
 	}
 	assert(*id >= 0 && *id < 65536 && q->busy[*id]);
+	assert(!q->in_order || q->order[q->order_used] == *id);
+	q->order_used++;
 	if (!q->cfg.packed) {
 		uint16_t at = *id;
 
