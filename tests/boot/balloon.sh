@@ -53,7 +53,7 @@ grep -Eq '^total memory +[0-9]+ KiB$' "$WORK/command.out" || fail "stat: $(cat "
 cat "$WORK/command.out"
 echo >&3
 wait_line balloon '^GUEST empty'
-until_true "reporting" resident_below $((full - 36))
+until_true "reporting" resident_below $((full - 24))
 step "resident: $full MiB when full, $(resident) MiB when empty"
 
 free=$(($(stat_of free) >> 20))
@@ -64,7 +64,7 @@ until_true "inflating" balloon_is $((free - 30))
 inflated=$(($(stat_of free) >> 20))
 step "free in the guest: $free MiB, then $inflated MiB; resident $(resident) MiB"
 [ "$inflated" -lt 60 ] || fail "the guest still has $inflated MiB"
-resident_below $((full - 36)) || fail "resident when inflated: $(resident) MiB"
+resident_below $((full - 24)) || fail "resident when inflated: $(resident) MiB"
 echo >&3
 wait_line balloon '^GUEST inflated'
 
