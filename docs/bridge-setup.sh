@@ -111,7 +111,7 @@ down() {
 		nft delete table ip "$BRIDGE" 2>/dev/null || true
 		echo "$forward" >/proc/sys/net/ipv4/ip_forward
 	fi
-	ip link del "$BRIDGE"
+	ip link del "$BRIDGE" 2>/dev/null || true # somebody was faster
 	rm -f "$STATE"
 }
 

@@ -94,3 +94,9 @@ unchanged "left by a failed up"
 ! bash "$script" up nosuch 2>"$WORK/bad" || fail "an uplink that does not exist was accepted"
 unchanged "left by a failed up"
 ! bash "$script" down 2>"$WORK/bad" || fail "down twice"
+
+# --- somebody takes the bridge away first ---
+bash "$script" up || fail "up"
+ip link del "$BRIDGE"
+bash "$script" down || fail "down without the bridge"
+unchanged "left by down without the bridge"
