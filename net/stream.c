@@ -30,8 +30,9 @@ struct net_stream {
 	struct net_backend be;
 	pid_t passt; /* a child of ours; 0: the peer is somebody else's */
 	struct worker *worker;
-	int fd, peer; /* of the pair, and of the stream */
-	struct loop_source *fd_source, *peer_source;
+	int fd, peer;				     /* of the pair, and of the stream */
+	struct loop_source *fd_source, *peer_source; /* NULL also when the peer is gone */
+	bool started;
 
 	uint8_t out[STREAM_HEADER + STREAM_FRAME]; /* a frame on its way to the peer */
 	size_t out_len, out_done;
@@ -164,6 +165,7 @@ static void stream_do_start(void *arg)
 	stream->fd_source = loop_add(loop, stream->fd, EPOLLIN, stream_event, stream);
 	if (stream->fd_source)
 		stream->peer_source = loop_add(loop, stream->peer, EPOLLIN, stream_event, stream);
+	stream->started = stream->peer_source;
 }
 
 static void stream_do_stop(void *arg)
@@ -229,7 +231,7 @@ struct net_backend *net_stream_open(const struct nic_params *nic)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
 	if (stream->worker)
 		worker_call(stream->worker, stream_do_start, stream);
-	if (!stream->peer_source) {
+	if (!stream->started) {
 		log_error("--network passt: %s", strerror(errno));
 		stream_close(&stream->be);
 		return NULL;
