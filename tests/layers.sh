@@ -44,7 +44,7 @@ forbid pci.c pci-msix.c -- $top $chips $transports virtio virtio-models virtq co
 # Layer 3.
 forbid virtio/device.c virtio/lend.c virtio/pci*.[ch] virtio/mmio.c -- $top $chips virtio-models config
 # Layer 4: models do not see how the guest reaches them; nobody sees the VM.
-forbid virtio/blk.c virtio/net*.[ch] virtio/console.c virtio/multiport.c virtio/rng.c virtio/balloon.c \
+forbid virtio/blk.c virtio/net*.[ch] virtio/console.c virtio/multiport*.[ch] virtio/rng.c virtio/balloon.c \
 	virtio/9p.c virtio/input.c virtio/vhost*.c virtio/fs.c virtio/vsock*.[ch] virtio/scsi.c \
 	-- $top $chips $transports pci mmio ioport bus irq config
 forbid hw/*.c -- $top $transports virtio virtio-models config

@@ -75,7 +75,7 @@ CONFORMANCE_OBJS := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/conformance/*.c) 
 	virtio/blk.c virtio/net.c virtio/net-pair.c virtio/net-ctrl.c virtio/vhost.c \
 	virtio/console.c virtio/rng.c virtio/balloon.c virtio/input.c \
 	virtio/vsock.c virtio/vsock-conn.c net/vsock.c util/unix.c util/options.c \
-	virtio/multiport.c util/stream.c virtio/9p.c $(wildcard 9p/*.c) \
+	virtio/multiport.c virtio/multiport-port.c util/stream.c virtio/9p.c $(wildcard 9p/*.c) \
 	virtio/vhost-user.c virtio/vhost-user-blk.c virtio/fs.c \
 	virtio/scsi.c disk/scsi.c virtio/vsock-vhost.c util/device.c \
 	pci.c pci-msix.c bus.c memory.c disk/queue.c disk/uring.c disk/limit.c ui/seat.c \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: virtio/multiport.c virtio/device.c virtio/virtq.c memory.c util/stream.c util/worker.c util/loop.c util/util.c util/log.c */
+/* links: virtio/multiport.c virtio/multiport-port.c virtio/device.c virtio/virtq.c memory.c util/stream.c util/worker.c util/loop.c util/util.c util/log.c */
 /* A console with two ports between an in-process driver and pipes. */
 #include <setjmp.h>
 #include <stdarg.h>
