@@ -21,6 +21,7 @@
 #include "kvm/serial.h"
 #include "kvm/util.h"
 #include "kvm/vcpu.h"
+#include "kvm/vesa.h"
 #include "kvm/virtio-mmio.h"
 #include "kvm/vm.h"
 #include "layout.h"
@@ -250,6 +251,9 @@ static int arch_describe(struct vm *vm)
 							.spi = vm->virtio_mmio[i].gsi};
 	m->mem64 = vm->arch->mem64.base;
 	m->mem64_size = vm->arch->mem64.size;
+	/* Firmware gives BARs places of its own, and finds the display by its driver. */
+	if (vm->vesa && !vm->cfg->firmware)
+		m->screen = vesa_framebuffer(vm->vesa, &m->screen_mode);
 	if (ret == 0)
 		ret = arch_random(&m->kaslr_seed, sizeof(m->kaslr_seed));
 	if (ret == 0)

@@ -117,11 +117,13 @@ static char *boot_cmdline(const struct vm_config *cfg)
 	/* Messages before the console's driver is there; they say why a kernel stops early. */
 	const char *console =
 		cfg->console == CONSOLE_VIRTIO ? "console=hvc0" : "earlycon console=ttyS0";
+	/* The console that is named last is the one that init talks to. */
+	const char *screen = cfg->display.wanted ? "console=tty0 " : "";
 	bool root = cfg->nr_disks && !cfg->initrd && !boot_has_word(params, "root");
 
 	if (cfg->nodefaults || cfg->firmware)
 		return strdup(params);
-	return xasprintf("panic=-1 %s%s%s%s", console, root ? " root=/dev/vda rw" : "",
+	return xasprintf("panic=-1 %s%s%s%s%s", screen, console, root ? " root=/dev/vda rw" : "",
 			 *params ? " " : "", params);
 }
 

@@ -131,6 +131,35 @@ static void fdt_put_cells(struct fdt_writer *w, const char *name)
 
 /* --- nodes --- */
 
+/*
+ * Linux: display/simple-framebuffer.yaml. The picture lies in a BAR, and Linux gives BARs new places
+ * when it finds the host bridge, under the driver of this node; so it is told to take them as they
+ * are, as EDK2 tells it, too.
+ */
+static void fdt_write_screen(struct fdt_writer *w, const struct fdt_machine *m)
+{
+	const struct vesa_mode *mode = &m->screen_mode;
+
+	if (!mode->width)
+		return;
+	fdt_put_u32(w, "linux,pci-probe-only", 1);
+	fdt_put_u32(w, "#address-cells", 2);
+	fdt_put_u32(w, "#size-cells", 2);
+	fdt_put_flag(w, "ranges");
+	fdt_put_node_at(w, "framebuffer", m->screen);
+	fdt_put_string(w, "compatible", "simple-framebuffer");
+	fdt_put_range(w, m->screen, (uint64_t)mode->stride * mode->height);
+	fdt_put_cells(w, "reg");
+	fdt_put_u32(w, "width", mode->width);
+	fdt_put_u32(w, "height", mode->height);
+	fdt_put_u32(w, "stride", mode->stride);
+	fdt_put_string(w, "format",
+		       mode->depth == 16   ? "r5g6b5"
+		       : mode->depth == 24 ? "r8g8b8"
+					   : "x8r8g8b8");
+	fdt_put_end(w);
+}
+
 static void fdt_write_chosen(struct fdt_writer *w, const struct fdt_machine *m)
 {
 	fdt_put_node(w, "chosen");
@@ -143,6 +172,7 @@ static void fdt_write_chosen(struct fdt_writer *w, const struct fdt_machine *m)
 		fdt_put_u64(w, "linux,initrd-start", m->initrd);
 		fdt_put_u64(w, "linux,initrd-end", m->initrd + m->initrd_size);
 	}
+	fdt_write_screen(w, m);
 	fdt_put_end(w);
 }
 

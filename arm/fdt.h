@@ -8,6 +8,7 @@
 
 #include "gic.h"
 #include "kvm/config.h"
+#include "kvm/vesa.h"
 #include "layout.h"
 
 /* Something with one range of registers and at most one interrupt. */
@@ -37,6 +38,10 @@ struct fdt_machine {
 	unsigned int nr_virtio_mmio;
 	struct fdt_device virtio_mmio[LAYOUT_NR_VIRTIO_MMIO];
 	uint64_t mem64, mem64_size; /* the 64-bit PCI window; size 0: none */
+
+	/* The picture that is there before any driver is, in a BAR; width 0: none. */
+	uint64_t screen;
+	struct vesa_mode screen_mode;
 };
 
 /*

@@ -97,9 +97,10 @@ static void test_memory_and_chosen(void **state)
 			 LAYOUT_RAM + 64 * MIB + 12345);
 	assert_int_equal(cell64("/chosen", "kaslr-seed", 2, 0), 0x1122334455667788);
 	assert_int_equal(cell("/chosen", "rng-seed", 8, 0), 0);
-	/* Linux may move every BAR. */
+	/* Linux may move every BAR, and is told of no picture in one. */
 	assert_null(
 		fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "linux,pci-probe-only", NULL));
+	assert_true(fdt_node_offset_by_compatible(fdt, -1, "simple-framebuffer") < 0);
 	/* stdout-path is an alias that leads to the first UART. */
 	assert_int_equal(fdt_path_offset(fdt, "serial0"), fdt_path_offset(fdt, "/serial@1000000"));
 }
@@ -112,6 +113,32 @@ static void test_no_initrd(void **state)
 	m.initrd_size = 0;
 	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
 	assert_null(fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "linux,initrd-start", NULL));
+}
+
+/* A screen in a BAR, which then stays where it is. */
+static void test_screen(void **state)
+{
+	static const char node[] = "/chosen/framebuffer@51000000";
+	struct fdt_machine m = machine(GIC_V3, 1);
+
+	(void)state;
+	m.screen = 0x51000000;
+	m.screen_mode = (struct vesa_mode){1024, 768, 32, 4096};
+	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
+	assert_int_equal(cell("/chosen", "linux,pci-probe-only", 1, 0), 1);
+	assert_int_equal(
+		fdt_node_check_compatible(fdt, fdt_path_offset(fdt, node), "simple-framebuffer"),
+		0);
+	assert_int_equal(cell64(node, "reg", 4, 0), 0x51000000);
+	assert_int_equal(cell64(node, "reg", 4, 2), 4096 * 768);
+	assert_int_equal(cell(node, "width", 1, 0), 1024);
+	assert_int_equal(cell(node, "height", 1, 0), 768);
+	assert_int_equal(cell(node, "stride", 1, 0), 4096);
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, node), "format", NULL),
+			    "x8r8g8b8");
+	m.screen_mode = (struct vesa_mode){640, 480, 16, 1280};
+	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, node), "format", NULL), "r5g6b5");
 }
 
 static void test_interrupts(void **state)
@@ -152,9 +179,8 @@ static void test_flash(void **state)
 	(void)state;
 	build(GIC_V3, 1);
 	assert_int_equal(cell64("/flash@2000000", "reg", 4, 2), 0x200000);
-	assert_string_equal(
-		fdt_getprop(fdt, fdt_path_offset(fdt, "/flash@2000000"), "label", &len),
-		"System-firmware");
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/flash@2000000"), "label", &len),
+			    "System-firmware");
 }
 
 static void test_msi(void **state)
@@ -225,6 +251,8 @@ static void test_dtc(void **state)
 		size_t len;
 
 		m.pmu = m.nested = i % 2;
+		m.screen = LAYOUT_PCI_MEM32;
+		m.screen_mode = (struct vesa_mode){1920 * (i % 2), 1080, 24, 5760};
 		assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
 		out = fopen("test-arm-fdt.dtb", "w");
 		assert_non_null(out);
@@ -280,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_and_chosen),
 		cmocka_unit_test(test_no_initrd),
+		cmocka_unit_test(test_screen),
 		cmocka_unit_test(test_interrupts),
 		cmocka_unit_test(test_intx),
 		cmocka_unit_test(test_flash),
