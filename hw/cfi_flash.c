@@ -210,7 +210,8 @@ static bool cfi_block_locked(struct cfi_flash *flash, uint64_t off)
 /* Programming can only clear bits. */
 static void cfi_program(struct cfi_flash *flash, uint64_t off, const uint8_t *from, uint64_t len)
 {
-	if (cfi_block_locked(flash, off)) {
+	/* A word that is not aligned may end in another block. */
+	if (cfi_block_locked(flash, off) || cfi_block_locked(flash, off + len - 1)) {
 		flash->status |= CFI_STATUS_PROGRAM;
 		return;
 	}

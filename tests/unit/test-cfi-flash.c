@@ -273,6 +273,18 @@ static void test_locked(void **state)
 	check_file(0, "\xff\xff", 2);
 }
 
+/* An access that is not aligned does not reach into a locked block. */
+static void test_locked_neighbour(void **state)
+{
+	(void)state;
+	cmd(CFI_FLASH_BLOCK, 0x60);
+	cmd(CFI_FLASH_BLOCK, 0x01);
+	cmd(CFI_FLASH_BLOCK - 2, 0x40);
+	wr32(CFI_FLASH_BLOCK - 2, 0);
+	assert_int_equal(rd32(0), READY | 0x00120012);
+	check_file(CFI_FLASH_BLOCK - 2, "\xff\xff\xff\xff", 4);
+}
+
 /* What was programmed is in the file even if nobody went back to array mode. */
 static void test_saved_at_the_end(void **state)
 {
@@ -337,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_program_buffer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_buffers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_neighbour, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_saved_at_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
