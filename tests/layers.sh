@@ -59,7 +59,8 @@ forbid $(ls hw/*.c | grep -v vesa) -- pci
 forbid vm.c vcpu.c backends.c devices.c x86/*.c arm/*.c -- builtin
 
 # Nobody asks which machine this is, nor looks into an architecture's folder.
-if grep -rn 'CONFIG_ARM\|__aarch64__\|CONFIG_X86\|__x86_64__\|#include ".*\(arm\|x86\)/' --include='*.[ch]' . |
+if grep -rn 'CONFIG_ARM\|__aarch64__\|__arm__\|CONFIG_X86\|__x86_64__\|#include ".*\(arm\|x86\)/\|KVM_\([A-Z]*_\)*ARM' \
+	--include='*.[ch]' . |
 	grep -v '^./arm/\|^./x86/\|^./tests/'; then
 	echo "layers: architecture conditionals belong into arm/ and x86/" >&2
 	status=1
