@@ -296,11 +296,11 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 	case KVM_EXIT_SYSTEM_EVENT:
 		return suspend_exit(vcpu);
 	case KVM_EXIT_ARM_NISV:
-		log_error("vCPU %u: the guest accessed a device at 0x%" PRIx64
+		log_guest("vCPU %u: the guest accessed a device at 0x%" PRIx64
 			  " by an instruction of "
 			  "which the CPU does not tell what it did (a pair, a vector, write-back)",
 			  vcpu->id, (uint64_t)vcpu->run->arm_nisv.fault_ipa);
-		return false;
+		return cpu_abort(vcpu) == 0;
 	case KVM_EXIT_DEBUG:
 		fprintf(stderr, "vCPU %u: step at 0x%" PRIx64 "\n", vcpu->id, cpu_pc(vcpu));
 		return true;

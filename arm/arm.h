@@ -81,6 +81,8 @@ uint64_t cpu_pc(const struct vcpu *vcpu);
 int cpu_get_x(const struct vcpu *vcpu, unsigned int n, uint64_t *val);
 /* As after its creation, but on. */
 int cpu_reset(const struct vcpu *vcpu);
+/* The access that it just made to a device fails, as on a bus where nobody answers. */
+int cpu_abort(const struct vcpu *vcpu);
 /* Brings a vCPU to the state in which code begins (PSCI 1.1 §6.4). */
 int cpu_enter(struct vcpu *vcpu, uint64_t pc, uint64_t x0);
 

@@ -229,6 +229,13 @@ static uint64_t cpu_entry_pstate(const struct arch_config *arch)
 	return CPU_PSTATE_DAIF | (arch->nested ? CPU_PSTATE_EL2H : CPU_PSTATE_EL1H);
 }
 
+int cpu_abort(const struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = {.exception.ext_dabt_pending = 1};
+
+	return ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ? -errno : 0;
+}
+
 int cpu_enter(struct vcpu *vcpu, uint64_t pc, uint64_t x0)
 {
 	int ret =
