@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # disk-load.sh KERNEL: a raw and a qcow2 disk under parallel writes, which are
 # read back and compared, with several queues; one disk is made larger meanwhile;
-# the image is sound afterwards, and there are 24 disks in all.
+# the image is sound afterwards, and there are 34 disks in all, in their order.
 . "$TESTS/boot/lib.sh"
 kernel=$1
 command -v qemu-img >/dev/null || skip "no qemu-img"
@@ -12,14 +12,16 @@ head -c 8M /dev/urandom >"$WORK/base"
 qemu-img create -q -f qcow2 -b base -F raw "$WORK/b.qcow2" 8M
 sum=$(sha256sum <"$WORK/base" | cut -c1-64)
 more=()
-for i in $(seq 4 24); do
+for i in $(seq 4 34); do
 	truncate -s 1M "$WORK/more$i"
 	more+=(--disk "$WORK/more$i,serial=more$i")
 done
 
 CPUS=2 vm_start load "$kernel" '
-echo "DISKS $(ls -d /sys/block/vd? | wc -l)"
-echo "QUEUES $(ls /sys/block/vda/mq | wc -l) serial $(cat /sys/block/vdd/serial)"
+echo "DISKS $(ls -d /sys/block/vd* | wc -l)"
+echo "QUEUES $(ls /sys/block/vda/mq | wc -l)"
+for d in /sys/block/vd[d-z] /sys/block/vda[a-h]; do echo "$(cat $d/serial)"; done >/tmp/serials
+echo "SERIALS" $(cat /tmp/serials)
 echo "BLOCK $(cat /sys/block/vda/queue/logical_block_size) $(cat /sys/block/vda/queue/physical_block_size)"
 echo "BACKING $(sha256sum </dev/vdc | cut -c1-64)"
 dd if=/dev/urandom of=/data bs=64k count=16 2>/dev/null
@@ -50,8 +52,9 @@ while :; do sleep 1; done
 ' --disk "$WORK/raw,queues=2,block-size=512" --disk "$WORK/a.qcow2,queues=2" \
 	--disk "$WORK/b.qcow2,backing=allow" "${more[@]}"
 wait_line load '^WRITTEN '
-expect_line load '^DISKS 24'
-expect_line load '^QUEUES 2 serial more4'
+expect_line load '^DISKS 34'
+expect_line load '^QUEUES 2'
+expect_line load "^SERIALS $(echo $(seq -f more%g 4 34))\$"
 expect_line load '^BLOCK 512 4096'
 expect_line load "^BACKING $sum"
 refuse_line load '^WRONG'
