@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # 9p.sh: a folder shared by 9p.  The guest does to it what file system tests do,
-# the host looks whether it is true; a read-only share is just that.
+# the host looks whether it is true; a read-only share is just that; in a mapped
+# one lkvm's user is a user of the guest's.
 . "$TESTS/boot/lib.sh"
 
 share=$WORK/share
@@ -14,6 +15,12 @@ ln -s "$WORK/outside/secret" "$share/absolute"
 ln -s ../outside/secret "$share/relative"
 ln -s ../outside "$share/outside"
 cp "$share/hello" "$WORK/ro/hello"
+mkdir "$WORK/mapped"
+echo "ours" >"$WORK/mapped/ours"
+echo "others" >"$WORK/mapped/others"
+chmod 755 "$WORK/mapped"
+chmod 644 "$WORK/mapped/ours" "$WORK/mapped/others"
+[ "$(id -u)" != 0 ] || chown 4321:4321 "$WORK/mapped/others"
 
 # Too long for a command line: it comes by the share itself.
 cat >"$share/test" <<'END'
@@ -87,8 +94,18 @@ refuse ro-truncate sh -c ">hello"
 refuse ro-times touch hello
 grep -q " /ro 9p rw," /proc/mounts && echo "GUEST believes ro is rw"
 
+mkdir /mapped
+check mount-mapped mount -t 9p -o $options third /mapped
+cd /mapped
+check mapped-owner is $(stat -c %u:%g . ours others | tr "\n" " " | tr -d " ") 1000:10001000:10004321:4321
+check mapped-user su user -c "cd /mapped && echo mine >mine && chmod 600 mine && mkdir dir && echo more >>ours && [ \$(stat -c %u:%g:%a mine) = 1000:1000:600 ]"
+refuse mapped-other su user -c "echo x >>/mapped/others"
+refuse mapped-chown chown 4321 ours
+check mapped-setuid sh -c "cp /bin/busybox b && chmod 4755 b; [ \$(stat -c %a b) = 755 ]"
+check mapped-same sh -c "chown 1000:1000 ours"
+
 cd /
-check umount umount /mnt /ro
+check umount umount /mnt /ro /mapped
 check cached mount -t 9p -o $options,cache=mmap kvm_9p /mnt
 check cached-exec sh -c "cp /bin/busybox /mnt/busybox && cmp /bin/busybox /mnt/busybox && /mnt/busybox true"
 check umount-again umount /mnt
@@ -105,7 +122,8 @@ mount -t 9p -o trans=virtio,version=9p2000.L kvm_9p /mnt
 cp /mnt/test /tmp/test
 umount /mnt
 sh /tmp/test '"$sum"\
-	--9p "$share" --9p "$WORK/ro,second,ro"
+	--9p "$share" --9p "$WORK/ro,second,ro" \
+	--9p "$WORK/mapped,third,security=mapped,uid=1000,gid=1000"
 wait_line share '^GUEST 9p bad=' 400
 console share | grep -a '^BAD' || :
 expect_line share '^GUEST 9p bad=0$'
@@ -124,3 +142,6 @@ cmp "$share/data" "$share/data2" || fail "data2 is not what was written"
 [ "$(cat "$WORK/outside/secret")" = secret ] || fail "the outside was written to"
 [ "$(ls "$WORK/ro")" = "$(printf 'dir\nhello')" ] || fail "the read-only share was changed"
 [ "$(cat "$WORK/ro/hello")" = "from the host" ] || fail "the read-only file was changed"
+[ "$(cat "$WORK/mapped/ours")" = "$(printf 'ours\nmore')" ] || fail "mapped/ours: $(cat "$WORK/mapped/ours")"
+[ "$(stat -c %u:%a "$WORK/mapped/mine")" = "$(id -u):600" ] || fail "mapped/mine: $(stat "$WORK/mapped/mine")"
+[ "$(cat "$WORK/mapped/others")" = others ] || fail "mapped/others was written to"
