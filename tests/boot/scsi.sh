@@ -4,27 +4,10 @@
 # rebooted, and read it still.  A target that is not there, or is another VM's, is
 # an error.
 . "$TESTS/boot/lib.sh"
+. "$TESTS/boot/scsi-target.sh"
 
-modprobe -a target_core_mod target_core_file vhost_scsi 2>/dev/null || true
-mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config 2>/dev/null || true
-target=/sys/kernel/config/target
-[ -c /dev/vhost-scsi ] && [ -d $target ] || skip "no vhost-scsi"
-
-wwpn=naa.5001405$(head -c 4 /dev/urandom | od -An -tx4 | tr -d ' ')a
-disk=$target/core/fileio_$((RANDOM + 1))/lkvm
-port=$target/vhost/$wwpn/tpgt_1
-clean() {
-	rm -f "$port/lun/lun_0/disk"
-	rmdir "$port/lun/lun_0" "$port" "${port%/*}" "$disk" "${disk%/*}" 2>/dev/null || true
-}
-trap clean EXIT
-truncate -s 16M "$WORK/image"
-mkdir -p $target/vhost "$disk"
-echo "fd_dev_name=$WORK/image,fd_dev_size=16777216,fd_buffered_io=1" >"$disk/control"
-echo 1 >"$disk/enable"
-mkdir -p "$port/lun/lun_0"
-echo "${wwpn%a}b" >"$port/nexus"
-ln -s "$disk" "$port/lun/lun_0/disk"
+trap '[ -z "${scsi_unit:-}" ] || scsi_target_remove' EXIT
+scsi_target "$WORK/image" 16777216 || skip "no vhost-scsi"
 
 refuses timeout 60 "$LKVM" run -k "$(kernel_of cloud)" -n none --disk scsi:naa.5001405000000000
 grep -q 'naa.5001405000000000: this host has no such target' "$WORK/command.out" ||
