@@ -4,9 +4,11 @@
 #define CF8 0xcf8
 #define CFC 0xcfc
 
+uint64_t pci_ecam = ECAM_BASE;
+
 static uint64_t ecam(uint8_t bdf, unsigned int reg)
 {
-	return ECAM_BASE + ((uint64_t)bdf << 12) + reg;
+	return pci_ecam + ((uint64_t)bdf << 12) + reg;
 }
 
 uint8_t pci_read8(uint8_t bdf, unsigned int reg)

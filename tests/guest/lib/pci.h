@@ -27,6 +27,8 @@
 #define PCI_CAP_MSIX	     0x11
 #define PCI_CAP_VENDOR	     0x09
 
+extern uint64_t pci_ecam; /* ECAM_BASE, until a guest for other machines sets it */
+
 uint8_t pci_read8(uint8_t bdf, unsigned int reg);
 uint16_t pci_read16(uint8_t bdf, unsigned int reg);
 uint32_t pci_read32(uint8_t bdf, unsigned int reg);
