@@ -100,6 +100,7 @@ OBJS += builtin-debug.o builtin-version.o builtin-help.o builtin-select.o
 OBJS += control.o control-commands.o control-client.o instance.o
 OBJS += vm.o backends.o devices.o vcpu.o
 OBJS += rootfs/rootfs.o rootfs/options.o rootfs/conf.o rootfs/initramfs.o rootfs/modules.o
+OBJS += rootfs/drivers.o rootfs/shares.o
 OBJS += rootfs/kernel-find.o rootfs/agent.o rootfs/session.o rootfs/frame.o guest/init-blob.o
 OBJS += virtio/blk.o virtio/net.o virtio/net-pair.o virtio/net-ctrl.o virtio/console.o virtio/multiport.o virtio/multiport-port.o virtio/rng.o
 OBJS += virtio/balloon.o virtio/9p.o virtio/input.o virtio/vhost.o

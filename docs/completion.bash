@@ -31,6 +31,7 @@ _lkvm()
 			words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;
 		run:--vidmode) ;;
+		run:--files | sandbox:--files) words='9p virtiofs' ;;
 		sendkey:*)
 			((COMP_CWORD > 2)) || words=$("$lkvm" list 2>/dev/null | sed '1d; s/ .*//')
 			;;

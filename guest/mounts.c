@@ -44,15 +44,25 @@ void mounts_early(struct init *init)
 	SYS(close, fd, 0, 0, 0, 0);
 }
 
+/* A share; virtiofsd has been told what may be cached. */
+static void mounts_share(struct init *init, const char *tag, const char *where, bool rw)
+{
+	const char *type = conf_get(&init->conf, "files", NULL);
+	const char *options = rw ? MOUNTS_9P_RW : MOUNTS_9P_RO;
+
+	mounts_must(init, tag, where, type, rw ? 0 : MS_RDONLY,
+		    str_equal(type, "9p") ? options : NULL);
+}
+
 static void mounts_open_root(struct init *init)
 {
 	const char *mode = conf_get(&init->conf, "root", NULL);
 
 	if (mode && str_equal(mode, "rw")) {
-		mounts_must(init, GUEST_ROOT_TAG, "/new", "9p", 0, MOUNTS_9P_RW);
+		mounts_share(init, GUEST_ROOT_TAG, "/new", true);
 		return;
 	}
-	mounts_must(init, GUEST_ROOT_TAG, "/host", "9p", MS_RDONLY, MOUNTS_9P_RO);
+	mounts_share(init, GUEST_ROOT_TAG, "/host", false);
 	mounts_must(init, "changes", "/rw", "tmpfs", 0, "size=75%");
 	SYS(mkdirat, AT_FDCWD, "/rw/upper", 0755, 0, 0);
 	SYS(mkdirat, AT_FDCWD, "/rw/work", 0755, 0, 0);
@@ -92,8 +102,7 @@ static void mounts_shares(struct init *init)
 		rw = str_after(share + n, ":rw:") != NULL;
 		dir = share + n + 4;
 		mounts_make_path(dir);
-		mounts_must(init, tag, dir, "9p", rw ? 0 : MS_RDONLY,
-			    rw ? MOUNTS_9P_RW : MOUNTS_9P_RO);
+		mounts_share(init, tag, dir, rw);
 	}
 }
 

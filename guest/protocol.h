@@ -8,6 +8,7 @@
  * /lkvm.conf in the initramfs is a sequence of "key=value" strings, each ended by a NUL:
  *
  *	module=FILE	load this module; in order
+ *	files=9p|virtiofs	what the shares below are
  *	root=ro|rw	the share "lkvm-root" is the root; ro: a tmpfs is laid over it
  *	share=TAG:ro|rw:DIR	mount this share there
  *	hostname=NAME

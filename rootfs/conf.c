@@ -181,6 +181,7 @@ void conf_say_machine(FILE *conf, const struct rootfs *rootfs, const struct vm_c
 {
 	for (unsigned int i = 0; i < mods->nr; i++)
 		conf_say(conf, "module", "/modules/%s.ko", mods->module[i].name);
+	conf_say(conf, "files", "%s", rootfs->files == ROOTFS_FILES_9P ? "9p" : "virtiofs");
 	conf_say(conf, "root", "%s", rootfs->rw ? "rw" : "ro");
 	for (unsigned int i = 0; i < rootfs->nr_shares; i++)
 		conf_say(conf, "share", "%s:%s:%s", rootfs->share[i].tag,

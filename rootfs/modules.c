@@ -55,13 +55,20 @@ static char *module_read_list(const char *dir, const char *name)
 
 int modules_open(struct modules *mods, const char *dir)
 {
-	*mods = (struct modules){.dir = dir};
+	int ret;
+
+	*mods = (struct modules){.dir = strdup(dir)};
+	if (!mods->dir)
+		return -ENOMEM;
 	/* The second is what a kernel build leaves behind, the first what depmod makes of it. */
 	mods->index = module_read_list(dir, "modules.dep");
 	if (!mods->index)
 		mods->index = module_read_list(dir, "modules.order");
-	if (!mods->index)
-		return -errno;
+	if (!mods->index) {
+		ret = -errno;
+		modules_close(mods);
+		return ret;
+	}
 	mods->builtin = module_read_list(dir, "modules.builtin");
 	return 0;
 }
@@ -72,6 +79,7 @@ void modules_close(struct modules *mods)
 		free(mods->module[i].name);
 		free(mods->module[i].data);
 	}
+	free(mods->dir);
 	free(mods->index);
 	free(mods->builtin);
 	*mods = (struct modules){0};
@@ -105,6 +113,14 @@ static const char *module_find_line(const char *list, const char *name, size_t *
 		}
 	}
 	return NULL;
+}
+
+bool modules_has(const struct modules *mods, const char *name)
+{
+	size_t len;
+
+	return module_find_line(mods->index, name, &len) ||
+	       module_find_line(mods->builtin, name, &len);
 }
 
 /* Unpacks in place of what was read. 0 or a negative errno. */
@@ -151,8 +167,11 @@ static const char *module_info(const struct module *module, const char *key, siz
 char *module_release(const struct module *module)
 {
 	const char *magic = MODULE_INFO(module, "vermagic");
+	size_t n = 0;
 
-	return magic ? strndup(magic, strcspn(magic, " ")) : NULL;
+	while (magic && magic[n] > ' ' && magic[n] <= '~')
+		n++;
+	return n ? strndup(magic, n) : NULL;
 }
 
 /* "a,b,c": all of them come first. */
@@ -208,7 +227,7 @@ int modules_add(struct modules *mods, const char *name)
 	for (unsigned int i = 0; i < mods->nr; i++)
 		if (!strcmp(mods->module[i].name, name))
 			return 0;
-	if (mods->builtin && module_find_line(mods->builtin, name, &len))
+	if (module_find_line(mods->builtin, name, &len))
 		return 0;
 	line = module_find_line(mods->index, name, &len);
 	if (!line)

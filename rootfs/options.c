@@ -44,9 +44,24 @@ static int rootfs_parse_share(const struct option_spec *opt, const char *word)
 	return 0;
 }
 
+static int rootfs_parse_files(const struct option_spec *opt, const char *word)
+{
+	struct rootfs *rootfs = opt->value;
+
+	if (!strcmp(word, "9p")) {
+		rootfs->files = ROOTFS_FILES_9P;
+	} else if (!strcmp(word, "virtiofs")) {
+		rootfs->files = ROOTFS_FILES_VIRTIOFS;
+	} else {
+		log_error("--files %s: should be 9p or virtiofs", word);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 const struct option_spec *rootfs_options(struct rootfs *rootfs)
 {
-	static struct option_spec options[8];
+	static struct option_spec options[9];
 	const struct option_spec table[] = {
 		{OPTION_GROUP, .help = "A folder as the guest's root (docs/rootfs.md):"},
 		{OPTION_FLAG, 0, "rw", &rootfs->rw, 0, "writes go to the host, not into a copy", 0},
@@ -57,6 +72,8 @@ const struct option_spec *rootfs_options(struct rootfs *rootfs)
 		{OPTION_STRING, 0, "user", &rootfs->command.user, "USER",
 		 "who runs the command (root)", 0},
 		{OPTION_STRING, 0, "cwd", &rootfs->command.cwd, "DIR", "and in what folder", 0},
+		{OPTION_CALL, 0, "files", rootfs, "KIND",
+		 "how it sees them: 9p or virtiofs (docs/rootfs.md)", rootfs_parse_files},
 		{OPTION_STRING, 0, "modules", &rootfs->modules, "DIR",
 		 "the kernel's modules (/lib/modules/VERSION)", 0},
 		{0},

@@ -19,7 +19,7 @@ struct module {
 };
 
 struct modules {
-	const char *dir;
+	char *dir;
 	char *index, *builtin; /* files that list modules, one a line */
 	unsigned int depth;    /* of modules_add() in itself */
 	unsigned int nr;
@@ -30,6 +30,8 @@ struct modules {
 int modules_open(struct modules *mods, const char *dir);
 void modules_close(struct modules *mods);
 
+/* Whether there is a module of that name, or it is built in. */
+bool modules_has(const struct modules *mods, const char *name);
 /*
  * Adds a module and what it depends on; one that is built in needs nothing. -ENOENT with nothing
  * printed when there is none of that name; other errors are printed.

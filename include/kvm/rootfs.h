@@ -29,9 +29,13 @@ struct rootfs_command {
 	const char *term, *lang; /* TERM and LANG */
 };
 
+/* How the guest is given files; ANY: rootfs_prepare() decides. */
+enum rootfs_files { ROOTFS_FILES_ANY, ROOTFS_FILES_9P, ROOTFS_FILES_VIRTIOFS };
+
 struct rootfs {
 	const char *dir; /* NULL: the host's own root */
 	bool rw, sandbox;
+	enum rootfs_files files;
 	const char *modules;
 	unsigned int nr_shares;
 	struct rootfs_share share[ROOTFS_MAX_SHARES];

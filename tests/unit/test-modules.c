@@ -84,6 +84,9 @@ static void what_is_needed_comes_first_and_once(void **state)
 	assert_int_equal(modules_open(&mods, *state), 0);
 	assert_int_equal(modules_add(&mods, "failover"), 0);
 	assert_int_equal(mods.nr, 0);
+	assert_true(modules_has(&mods, "failover"));
+	assert_true(modules_has(&mods, "virtio_net"));
+	assert_false(modules_has(&mods, "virtio_ne"));
 	assert_int_equal(modules_add(&mods, "virtio_net"), 0);
 	assert_int_equal(modules_add(&mods, "virtio_blk"), 0);
 	assert_int_equal(modules_add(&mods, "ring"), 0);
@@ -92,6 +95,27 @@ static void what_is_needed_comes_first_and_once(void **state)
 	release = module_release(&mods.module[0]);
 	assert_string_equal(release, "6.1.0-9-x");
 	free(release);
+	modules_close(&mods);
+}
+
+/* What is printed of a module's is no way to the terminal. */
+static void releases_are_plain(void **state)
+{
+	static const char data[] = "ELF\0vermagic=6.1\033[2Jx SMP \0depends=\0",
+			  odd[] = "ELF\0vermagic=\033\0depends=\0";
+	struct modules mods;
+	char *release;
+
+	PUT(*state, "modules.dep", "a.ko:\nb.ko:\n");
+	PUT(*state, "a.ko", data);
+	PUT(*state, "b.ko", odd);
+	assert_int_equal(modules_open(&mods, *state), 0);
+	assert_int_equal(modules_add(&mods, "a"), 0);
+	assert_int_equal(modules_add(&mods, "b"), 0);
+	release = module_release(&mods.module[0]);
+	assert_string_equal(release, "6.1");
+	free(release);
+	assert_null(module_release(&mods.module[1]));
 	modules_close(&mods);
 }
 
@@ -178,6 +202,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_needed_comes_first_and_once),
+		TEST(releases_are_plain),
 		TEST(bad_folders_are_refused),
 		TEST(packed_modules_are_unpacked),
 		TEST(releases_of_kernels),
