@@ -27,8 +27,8 @@ step "streams"
 exec_in 127 bg -- no-such-command </dev/null
 grep -q 'no-such-command: No such file' "$WORK/err" || fail "no word of the command that is not there"
 exec_in 137 bg -- sh -c 'kill -9 $$' </dev/null
-exec_in 0 --user nobody --cwd /var bg -- sh -c 'id -un; pwd' </dev/null
-is "$WORK/out" $'nobody\n/var'
+exec_in 0 --user 65534:7 --cwd /var bg -- sh -c 'id -u; id -g; pwd' </dev/null
+is "$WORK/out" $'65534\n7\n/var'
 exec_in 1 --user no-such-user bg -- true </dev/null
 grep -q "no user 'no-such-user'" "$WORK/err" || fail "$(cat "$WORK/err")"
 exec_in 126 --cwd /no-such-folder bg -- true </dev/null

@@ -32,6 +32,5 @@ expect_line tutorial '^HELLO'
 expect_line tutorial '^status 42'
 expect_line tutorial '^kept'
 expect_line tutorial '^it ended with 7'
-[ -s /tmp/out/made-in-there ] && [ -s /tmp/out/screen.png ] || fail "nothing in /tmp/out"
-rm -r /tmp/out
+[ -s "$HOME/out/made-in-there" ] && [ -s "$HOME/out/screen.png" ] || fail "nothing in ~/out"
 [ -z "$("$LKVM" list | sed 1d)" ] || fail "still running: $("$LKVM" list)"
