@@ -27,7 +27,7 @@
 
 #define VIRTIOFSD_MAX_ARGS 16
 #define VIRTIOFSD_END_NS   UINT64_C(5000000000) /* until it is ended by force */
-#define VIRTIOFSD_ASK_MS   5000			/* for its version */
+#define VIRTIOFSD_ASK_MS   20000 /* for its version; a busy host may be slow to load it */
 
 struct virtiofsd {
 	const struct fs_params *params;
