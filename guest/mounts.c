@@ -111,6 +111,13 @@ static void mounts_link(const char *to, const char *path)
 	SYS(symlinkat, to, AT_FDCWD, path, 0, 0);
 }
 
+/* What lkvm's user may not look into is of no use as a home: the guest's root gets an empty one. */
+static void mounts_home(void)
+{
+	if (SYS(faccessat, AT_FDCWD, "/root/.profile", 0, 0, 0) == -EACCES)
+		mounts_one("tmpfs", "/root", "tmpfs", MS_NOSUID | MS_NODEV, "mode=700");
+}
+
 void mounts_root(struct init *init)
 {
 	const char *mode = conf_get(&init->conf, "root", NULL);
@@ -132,6 +139,7 @@ void mounts_root(struct init *init)
 	/* Over a copy of the host's root, what is in /tmp may be what the command is about. */
 	if (mode && str_equal(mode, "rw"))
 		mounts_one("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mounts_home();
 	mounts_link("/proc/self/fd", "/dev/fd");
 	mounts_link("/proc/self/fd/0", "/dev/stdin");
 	mounts_link("/proc/self/fd/1", "/dev/stdout");
