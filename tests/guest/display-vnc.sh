@@ -95,12 +95,16 @@ rfb_close
 # nobody: the good one is served before they go on.
 next_mode() { # WxH
 	cp "$out" "$out.seen"
-	rfb=$good
-	rfb_type m
+	"$LKVM" sendkey vnc m || fail "sendkey"
 	grew() { [ "$(grep -c "^shown $1" "$out")" -gt "$(grep -c "^shown $1" "$out.seen")" ]; }
 	wait_for grew "$1" || fail "no mode $1"
 }
 next_mode 640x480
+rfb=$good
+rfb_close # an update that it has not read, as large as the last mode, could hold it up
+rfb_open $port || fail "no place for another viewer"
+good=$rfb
+rfb_encodings -223
 rfb_open $port
 silent=$rfb
 for i in $(seq 20); do rfb_request; done
