@@ -164,14 +164,18 @@ static void fdt_write_chosen(struct fdt_writer *w, const struct fdt_machine *m)
 {
 	fdt_put_node(w, "chosen");
 	fdt_put_string(w, "bootargs", m->cmdline);
-	if (m->uart[0].size)
-		fdt_put_string(w, "stdout-path", "serial0");
 	fdt_put_u64(w, "kaslr-seed", m->kaslr_seed);
 	fdt_check(w, fdt_property(w->buf, "rng-seed", m->rng_seed, sizeof(m->rng_seed)));
 	if (m->initrd_size) {
 		fdt_put_u64(w, "linux,initrd-start", m->initrd);
 		fdt_put_u64(w, "linux,initrd-end", m->initrd + m->initrd_size);
 	}
+	/*
+	 * Last of the properties: EDK2 (2022.11) takes a byte soon after it that is as large as this
+	 * string is long for the string's end, and then finds no console; lengths are such bytes.
+	 */
+	if (m->uart[0].size)
+		fdt_put_string(w, "stdout-path", "serial0");
 	fdt_write_screen(w, m);
 	fdt_put_end(w);
 }

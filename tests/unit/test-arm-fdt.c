@@ -105,6 +105,28 @@ static void test_memory_and_chosen(void **state)
 	assert_int_equal(fdt_path_offset(fdt, "serial0"), fdt_path_offset(fdt, "/serial@1000000"));
 }
 
+/*
+ * EDK2 2022.11 means to look for a ':' in stdout-path, and looks in the 58 (that is ':') bytes from
+ * there for one that equals the string's size. There must be none.
+ */
+static void test_stdout_for_edk2(void **state)
+{
+	static const uint64_t ram[] = {LAYOUT_RAM, 4 * GIB, 200 * GIB, 0xfe00000000};
+	struct fdt_machine m = machine(GIC_V3_ITS, 2);
+	const char *path;
+	int len;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(ram); i++) {
+		m.ram = ram[i / 2];
+		m.initrd_size = i % 2 ? 12345 : 0;
+		assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
+		path = fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "stdout-path", &len);
+		assert_non_null(path);
+		assert_null(memchr(path, len, ':'));
+	}
+}
+
 static void test_no_initrd(void **state)
 {
 	struct fdt_machine m = machine(GIC_V3, 1);
@@ -307,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_and_chosen),
+		cmocka_unit_test(test_stdout_for_edk2),
 		cmocka_unit_test(test_no_initrd),
 		cmocka_unit_test(test_screen),
 		cmocka_unit_test(test_interrupts),
