@@ -206,13 +206,16 @@ static void fdt_write_memory(struct fdt_writer *w, const struct fdt_machine *m)
 
 static void fdt_write_cpus(struct fdt_writer *w, const struct fdt_machine *m)
 {
+	/* The first is kvmtool's, which EDK2 2022.11 looks for; the second Linux's (arm/cpus.yaml). */
+	static const char compatible[] = "arm,arm-v8\0arm,armv8";
+
 	fdt_put_node(w, "cpus");
 	fdt_put_u32(w, "#address-cells", 1);
 	fdt_put_u32(w, "#size-cells", 0);
 	for (unsigned int i = 0; i < m->nr_cpus; i++) {
 		fdt_put_node_at(w, "cpu", m->mpidr[i]);
 		fdt_put_string(w, "device_type", "cpu");
-		fdt_put_string(w, "compatible", "arm,armv8");
+		fdt_check(w, fdt_property(w->buf, "compatible", compatible, sizeof(compatible)));
 		fdt_put_string(w, "enable-method", "psci");
 		fdt_put_u32(w, "reg", m->mpidr[i]);
 		fdt_put_end(w);
