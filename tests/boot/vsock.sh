@@ -10,7 +10,8 @@ size=3000000
 socket=$WORK/v
 head -c $size /dev/urandom >"$WORK/data"
 sum=$(sha256sum <"$WORK/data")
-INITRD_CLOUD=$(initrd_with cloud "$O/tests/boot/vsock-tool")
+tool=${LKVM%/*}/tests/boot/vsock-tool
+INITRD_CLOUD=$(initrd_with cloud "$tool")
 
 # to_host PORT: socat's words for where the guest's connections arrive.  to_guest
 # PORT: stdin and stdout are a connection to it; greet and answer: what comes before
@@ -42,7 +43,7 @@ vhost)
 	[ -c /dev/vhost-vsock ] || skip "no /dev/vhost-vsock"
 	option=$((RANDOM + 1000))
 	to_host() { echo "VSOCK-LISTEN:$1,fork"; }
-	to_guest() { exec timeout 300 "$O/tests/boot/vsock-tool" connect "$option" "$1"; }
+	to_guest() { exec timeout 300 "$tool" connect "$option" "$1"; }
 	greet() { :; }
 	answer() { cat; }
 	;;

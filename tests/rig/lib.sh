@@ -15,6 +15,8 @@ declare -A RIG_FLAVOURS=(
 	[sid]="amd64 linux-image-amd64 sid"
 	[arm64]="arm64 linux-image-arm64"
 	[arm64cloud]="arm64 linux-image-cloud-arm64"
+	[arm64trixie]="arm64 linux-image-arm64 trixie"
+	[armhf]="armhf linux-image-armmp-lpae"
 )
 
 rig_say() { printf '%s\n' "$*" >&2; }
@@ -32,6 +34,13 @@ rig_kernel_image() {
 # The ELF kernel inside it: QEMU starts that without unpacking it in emulation.
 rig_kernel_elf() { printf '%s\n' "$RIG_CACHE/kernel/$1/boot/vmlinux-$(rig_kernel_version "$1")"; }
 
+# Where this host has Debian's packages from.
+rig_mirror() {
+	local mirror
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | awk '/\/debian\/*$/ && !n++') || mirror=
+	printf '%s\n' "${mirror:-http://deb.debian.org/debian}"
+}
+
 # This machine, as tests and build call it.
 rig_arch() { uname -m | sed 's/^aarch64$/arm64/'; }
 
@@ -39,16 +48,31 @@ rig_arch() { uname -m | sed 's/^aarch64$/arm64/'; }
 # machine's own.
 rig_arm64_tools() { [ "$(rig_arch)" = arm64 ] || echo aarch64-linux-gnu-; }
 
-# What goes into the initramfs of a flavour: its busybox, and what strips modules.
+# What goes into the initramfs of a flavour: its busybox, and its modules.
 rig_busybox() {
 	case $1 in
 	arm64*) [ "$(rig_arch)" = arm64 ] || { echo "$("$RIG_DIR/arm64-sysroot")/bin/busybox"; return; } ;;
-	i386) echo "$RIG_CACHE/pkg/busybox-static_i386/bin/busybox"; return ;;
+	i386 | armhf) echo "$RIG_CACHE/pkg/busybox-static_$1/bin/busybox"; return ;;
 	esac
 	command -v busybox
 }
 rig_strip() {
-	case $1 in arm64*) "$(rig_arm64_tools)strip" "${@:2}" ;; *) strip "${@:2}" ;; esac
+	case $1 in arm*) "$(rig_arm64_tools)strip" "${@:2}" ;; *) strip "${@:2}" ;; esac
+}
+
+# rig_copy_module FLAVOUR MODULE PREFIX: to PREFIX-NAME.ko, unpacked, without debugging
+# data and signature (whose check takes long in emulation).
+rig_copy_module() {
+	local to=$3-${2##*/}
+	case $2 in
+	*.xz)
+		to=${to%.xz}
+		xz -dc "$2" >"$to.whole"
+		rig_strip "$1" -g -o "$to" "$to.whole"
+		rm "$to.whole"
+		;;
+	*) rig_strip "$1" -g -o "$to" "$2" ;;
+	esac
 }
 
 # rig_kvm_kind: what /dev/kvm is, in one word.
