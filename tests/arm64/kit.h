@@ -38,11 +38,29 @@ static inline uint64_t kit_call(uint64_t function, uint64_t a, uint64_t b, uint6
 	return x0;
 }
 
+/* PSCI (DEN0022), SMC32 or SMC64 as there is; results are negative when refused. */
+#define KIT_PSCI_VERSION	0x84000000
+#define KIT_PSCI_CPU_OFF	0x84000002
+#define KIT_PSCI_CPU_ON		0xc4000003
+#define KIT_PSCI_AFFINITY_INFO	0xc4000004
+#define KIT_PSCI_SYSTEM_OFF	0x84000008
+#define KIT_PSCI_SYSTEM_RESET	0x84000009
+#define KIT_PSCI_FEATURES	0x8400000a
+#define KIT_PSCI_SYSTEM_SUSPEND 0xc400000e
+#define KIT_PSCI_SYSTEM_RESET2	0xc4000012
+
+static inline int64_t kit_psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
+{
+	int64_t ret = kit_call(function, a, b, c);
+
+	return function & 1 << 30 ? ret : (int32_t)ret; /* of SMC32, 32 bits count */
+}
+
 /* PSCI SYSTEM_OFF. */
 static inline void kit_off(void)
 {
 	for (;;)
-		kit_call(0x84000008, 0, 0, 0);
+		kit_call(KIT_PSCI_SYSTEM_OFF, 0, 0, 0);
 }
 
 /*
@@ -100,6 +118,24 @@ static inline void kit_check(bool good, const char *what)
 	kit_off();
 }
 
+/*
+ * Another CPU begins here, by CPU_ON with this address and, as the context, the end of its stack;
+ * it calls kit_second(), which the program has if it uses this.
+ */
+void kit_second(void);
+#define KIT_SECOND                           \
+	__asm__(".text\n"                    \
+		".global kit_second_start\n" \
+		".hidden kit_second_start\n" \
+		"kit_second_start:\n"        \
+		"	mov	sp, x0\n"              \
+		"	mrs	x2, CPACR_EL1\n"       \
+		"	orr	x2, x2, #0x300000\n"   \
+		"	msr	CPACR_EL1, x2\n"       \
+		"	isb\n"                     \
+		"	b	kit_second\n")
+extern char kit_second_start[] __attribute__((visibility("hidden")));
+
 /* --- the device tree (Devicetree Specification v0.4 §5) --- */
 
 static inline uint32_t kit_be32(const uint8_t *p)
@@ -152,7 +188,8 @@ static inline const uint8_t *kit_property(const uint8_t *dtb, const char *node, 
 
 			size = kit_be32(p);
 			p += 8;
-			if (kit_begins(node, at) && kit_begins(name, prop) && kit_begins(prop, name)) {
+			if (kit_begins(node, at) && kit_begins(name, prop) &&
+			    kit_begins(prop, name)) {
 				if (!found && len)
 					*len = size;
 				found = found ? found : p;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # arm64-cpu.sh: the CPU that the guest gets: performance counters when asked for, SVE as long as asked
-# for, pointer authentication, stolen time unless not wanted; on the host CPUs that were named.
+# for, pointer authentication, stolen time unless not wanted; on the host CPUs that were named. One of
+# them is turned off and on again.
 . "$TESTS/boot/lib.sh"
 
 script='
@@ -9,11 +10,19 @@ echo "SVE $(cat /proc/sys/abi/sve_default_vector_length)"
 dmesg | grep -iE "perf|stolen|psci|Address authentication|Generic authentication"
 ls /sys/bus/event_source/devices
 echo "STOLEN $(awk "/^cpu / { print NF }" /proc/stat)"
+cd /sys/devices/system/cpu
+for i in 1 2 3; do
+	echo 0 >cpu1/online && echo "OFF $(cat online)"
+	echo 1 >cpu1/online && echo "ON $(cat online)"
+done
+echo "PLUGGED"
 while :; do sleep 1; done
 '
 vm_start all generic "$script" --pmu --vcpu-affinity 1
-vm_start less generic "$script" --sve-max-vl 128 --no-pvtime --disable-mte
-for vm in all less; do wait_line $vm '^STOLEN'; done
+CPUS=2 vm_start less generic "$script" --sve-max-vl 128 --no-pvtime --disable-mte
+for vm in all less; do wait_line $vm '^PLUGGED'; done
+[ "$(console less | grep -c '^OFF 0$')" = 3 ] && [ "$(console less | grep -c '^ON 0-1$')" = 3 ] ||
+	fail "CPU 1 does not go off and on"
 for vm in all less; do console $vm | grep -aE 'FEATURES|SVE|perf|tolen|auth|PSCI|pmu'; done
 for vm in all less; do expect_line $vm 'psci: PSCIv1\.[1-9]'; done
 
