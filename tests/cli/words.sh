@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The commands' words: help, versions, unknown ones, and what scripts grep for.
 . "$TESTS/cli/lib.sh"
-commands='run list stop pause resume debug console version help'
+commands='run list stop pause resume link debug console version help'
 
 "$LKVM" --help >"$WORK/out" 2>&1 || fail "--help ended with $?"
 grep -q 'The most commonly used' "$WORK/out" || fail "--help lacks 'The most commonly used'"
@@ -30,6 +30,10 @@ bad 'nobody' "$LKVM" pause nobody
 bad 'nobody' "$LKVM" resume nobody
 bad 'nobody' "$LKVM" debug -n nobody --dump
 bad 'nobody' "$LKVM" console nobody
+bad 'nobody' "$LKVM" link --down nobody
+bad '--up' "$LKVM" link nobody
+bad '--up' "$LKVM" link --up --down nobody
+bad 'frob' "$LKVM" link --up --nic frob nobody
 bad 'frob' "$LKVM" stop --all --timeout frob
 bad '\.\./x' "$LKVM" stop ../x
 
