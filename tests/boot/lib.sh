@@ -163,5 +163,47 @@ wait_for() {
 	done
 }
 
+# outside COMMAND...: on a host outside, that is, in another network namespace.
+outside() { nsenter -t "$OUTSIDE" -n "$@"; }
+outside_start() {
+	# Not for the kernel to load where the root is another, as in the rig.
+	modprobe -a veth bridge macvtap dummy nft_chain_nat nft_masq 2>/dev/null || true
+	ip link set lo up
+	unshare -n sleep 10000 &
+	OUTSIDE=$!
+	wait_for sh -c "[ \$(readlink /proc/$OUTSIDE/ns/net) != \$(readlink /proc/self/ns/net) ]"
+}
+# up0: this host's Ethernet, 10.99.0.1, and its way to 10.99.0.2 outside, which
+# knows no other of our addresses, and serves a file on port 8001.  Sets sum.
+outside_uplink() {
+	ip link add up0 type veth peer name wire netns "$OUTSIDE"
+	ip addr add 10.99.0.1/24 dev up0
+	ip link set up0 up
+	ip route add default via 10.99.0.2
+	outside ip addr add 10.99.0.2/24 dev wire
+	outside ip link set wire up
+	head -c 1M /dev/urandom >"$WORK/file"
+	sum=$(sha256sum <"$WORK/file" | cut -c1-64)
+	outside socat -U TCP-LISTEN:8001,fork,reuseaddr "OPEN:$WORK/file,rdonly" &
+}
+# For guests' scripts: "lease IFACE" gets an address by DHCP, "fetch NAME ADDRESS PORT"
+# says what is served there.
+guest_net='
+cat >/tmp/dhcp <<END
+#!/bin/sh
+[ "\$1" = bound ] || exit 0
+ip addr add \$ip/\$mask dev \$interface
+[ -z "\$router" ] || ip route add default via \$router
+echo "LEASE \$ip dns \$dns"
+END
+chmod +x /tmp/dhcp
+lease() {
+	ip link set $1 up
+	udhcpc -i $1 -n -q -t 20 -s /tmp/dhcp >/tmp/udhcpc 2>&1 || cat /tmp/udhcpc
+	grep LEASE /tmp/udhcpc
+}
+fetch() { echo "$1 $(nc -w 60 $2 $3 </dev/null | sha256sum | cut -c1-64)"; }
+'
+
 mkdir -p "$LKVM_RUN_DIR"
 chmod 700 "$LKVM_RUN_DIR"

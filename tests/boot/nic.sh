@@ -24,22 +24,11 @@ for program in iperf3 ethtool; do
 		cp -L "$file" "$extra$file"
 	done
 done
-cp "$(initrd_of "$kernel")" "$WORK/initrd"
-(cd "$extra" && find . | cpio -o -H newc --quiet) >>"$WORK/initrd"
-declare "INITRD_${kernel^^}=$WORK/initrd"
-
-ip link set lo up
-head -c 3M /dev/urandom >"$WORK/down"
-: >"$WORK/sums"
-sum=$(sha256sum <"$WORK/down" | cut -c1-64)
-socat -U TCP-LISTEN:8001,reuseaddr,fork "OPEN:$WORK/down,rdonly" &
-socat -u TCP-LISTEN:8002,reuseaddr,fork "SYSTEM:sha256sum >>$WORK/sums" &
-iperf3 -s -1 >"$WORK/iperf3-server.out" 2>&1 &
-printf 0 >"$WORK/disk"
-truncate -s 1M "$WORK/disk"
-
-CPUS=2 vm_start nic "$kernel" '
+# More than a command line holds.
+mkdir -p "$extra/bin"
+cat >"$extra/bin/session" <<'END'
 export PATH=/bin:/usr/bin:/usr/sbin
+queues=$1
 n=$(($(dd if=/dev/vda bs=1 count=1 2>/dev/null) + 1))
 printf %d $n | dd of=/dev/vda conv=notrunc 2>/dev/null; sync
 queues() { ls -d /sys/class/net/eth0/queues/$1-* | wc -l; }
@@ -61,17 +50,52 @@ work "bind$n"
 [ $n = 2 ] || reboot -f
 ethtool -L eth0 combined 1 && echo "FEWER rx $(queues rx) tx $(queues tx)"
 ping -c 2 -w 30 192.168.33.1 >/dev/null && echo "FEWER works"
-ethtool -L eth0 combined '"$queues"' && echo "AGAIN rx $(queues rx) tx $(queues tx)"
+ethtool -L eth0 combined $queues && echo "AGAIN rx $(queues rx) tx $(queues tx)"
 ethtool -K eth0 gro-hw off 2>&1; ethtool -K eth0 lro off 2>&1
-iperf3 -c 192.168.33.1 -P 4 -n 2M --bidir >/tmp/iperf3.out 2>&1 || { echo "IPERF3 failed"; cat /tmp/iperf3.out; }
-grep -E "SUM.*(sender|receiver)" /tmp/iperf3.out
+for way in "" -R; do
+	tries=20	# the server takes one client, and is started anew for the second
+	until iperf3 -c 192.168.33.1 -P 4 -n 4M $way >/tmp/iperf3.out 2>&1; do
+		[ $((tries -= 1)) -gt 0 ] || { echo "IPERF3 failed"; cat /tmp/iperf3.out; break; }
+		sleep 0.5
+	done
+	grep -E "SUM.*(sender|receiver)" /tmp/iperf3.out
+done
 echo "IPERF3 done"
+until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.2; done
+echo "LINK down"
+until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.2; done
+ping -c 2 -w 60 192.168.33.1 >/dev/null
+echo "LINK up $?"
 grep virtio /proc/interrupts
 dmesg | grep -v verification | grep -E "virtio.*(fail|error|timeout)|NETDEV WATCHDOG|nobody cared"
 echo "READY"
 while :; do sleep 1; done
-' --network "tap$keys,trans=$transport" --disk "$WORK/disk"
+END
+cp "$(initrd_of "$kernel")" "$WORK/initrd"
+(cd "$extra" && find . | cpio -o -H newc --quiet) >>"$WORK/initrd"
+declare "INITRD_${kernel^^}=$WORK/initrd"
+
+ip link set lo up
+head -c 3M /dev/urandom >"$WORK/down"
+: >"$WORK/sums"
+sum=$(sha256sum <"$WORK/down" | cut -c1-64)
+socat -U TCP-LISTEN:8001,reuseaddr,fork "OPEN:$WORK/down,rdonly" &
+socat -u TCP-LISTEN:8002,reuseaddr,fork "SYSTEM:sha256sum >>$WORK/sums" &
+for i in up down; do
+	iperf3 -s -1 -J >"$WORK/iperf3.$i" 2>&1
+done &
+printf 0 >"$WORK/disk"
+truncate -s 1M "$WORK/disk"
+
+CPUS=2 vm_start nic "$kernel" "sh /bin/session $queues" --network "tap$keys,trans=$transport" --disk "$WORK/disk"
 pid=${VM_PID[nic]}
+wait_line nic '^bind1 UP'
+wait_line nic '^bind2 UP'
+wait_line nic '^IPERF3 done'
+succeeds "$LKVM" link --down nic
+wait_line nic '^LINK down' 60
+succeeds "$LKVM" link --up nic
+wait_line nic '^LINK up 0' 90
 wait_line nic '^READY'
 
 for when in boot1 bind1 boot2 bind2; do
@@ -92,8 +116,12 @@ if [ "$queues" -gt 1 ]; then
 	expect_line nic "^AGAIN rx $queues tx $queues"
 fi
 expect_line nic '^FEWER works'
-expect_line nic '^IPERF3 done'
 refuse_line nic 'IPERF3 failed|NETDEV WATCHDOG|nobody cared|virtio(_net|[0-9])+ .*(fail|error|timeout)'
+# 4 streams each way; the last of what was sent may be under way when the sender has enough.
+moved() { jq ".end.$2.bytes" "$WORK/iperf3.$1"; }
+wait_for grep -q '^}' "$WORK/iperf3.down"
+[ "$(moved up sum_received)" -gt 2000000 ] || fail "iperf3 to the host: $(moved up sum_received) bytes"
+[ "$(moved down sum_sent)" -ge 4194304 ] || fail "iperf3 to the guest: $(moved down sum_sent) bytes"
 step "data"
 
 tap=$(sed -n 's/^iff:[[:space:]]*//p' /proc/"$pid"/fdinfo/* 2>/dev/null | head -n 1)

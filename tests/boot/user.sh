@@ -31,27 +31,19 @@ mount --bind "$WORK/resolv.conf" "$(readlink -f /etc/resolv.conf)"
 dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file --keep-in-foreground \
 	--listen-address=10.99.0.1 --bind-interfaces --address=/name.lkvm.test/10.9.8.7 &
 
-script='
-ip link set eth0 up
-cat >/tmp/dhcp <<END
-#!/bin/sh
-[ "\$1" = bound ] || exit 0
-ip addr add \$ip/\$mask dev \$interface
-ip route add default via \$router
-echo "LEASE \$ip \$router"
-END
-chmod +x /tmp/dhcp
-udhcpc -i eth0 -n -q -t 5 -s /tmp/dhcp >/dev/null 2>/tmp/udhcpc || cat /tmp/udhcpc
+script="$guest_net"'
+lease eth0
 ip -o addr show dev eth0 | grep -w inet
-echo "FAR $(nc 10.99.0.1 8001 </dev/null | sha256sum | cut -c1-64)"
+fetch FAR 10.99.0.1 8001
 echo "LOOP $(nc -w 5 192.168.33.1 8002 </dev/null | sha256sum | cut -c1-64)"
 for i in $(seq 300); do
 	ip -6 route | grep -q ^default && ip -6 addr show dev eth0 | grep global | grep -vq tentative && break
 	sleep 0.2
 done
 ip -o -6 addr show dev eth0 | grep global
-echo "FAR6 $(nc fd99::1 8003 </dev/null | sha256sum | cut -c1-64)"
+fetch FAR6 fd99::1 8003
 echo "LOOP6 $(nc -w 5 fd6c:6b76:6d00::1 8004 </dev/null | sha256sum | cut -c1-64)"
+echo "NAMESERVER $(nc -w 5 192.168.33.3 8001 </dev/null | sha256sum | cut -c1-64)" # which is 10.99.0.1, for DNS
 nslookup name.lkvm.test 192.168.33.3 2>&1 | grep Address
 '
 listen='
@@ -75,6 +67,7 @@ for vm in user loop; do
 	expect_line $vm 'fd6c:6b76:6d00:'
 	expect_line $vm "^FAR6 $sum"
 	expect_line $vm '10\.9\.8\.7'
+	refuse_line $vm "^NAMESERVER $sum"
 	no_complaints $vm
 done
 refuse_line user "^LOOP $sum"
