@@ -406,11 +406,12 @@ static void fdt_pci_range(struct fdt_writer *w, uint32_t space, uint64_t base, u
 
 /*
  * Slot and pin to line, as pci.c swizzles. It repeats every four slots, which a mask could say; but
- * EDK2, when it makes ACPI of this, takes each entry for one slot.
+ * EDK2, when it makes ACPI of this, takes each entry for one slot; and 32 slots are too many for it.
+ * In slot 0 is the host bridge, which has no interrupt.
  */
 static void fdt_write_intx(struct fdt_writer *w)
 {
-	for (unsigned int slot = 0; slot < FDT_PCI_SLOTS; slot++) {
+	for (unsigned int slot = 1; slot < FDT_PCI_SLOTS; slot++) {
 		for (unsigned int pin = 1; pin <= 4; pin++) {
 			fdt_put_cell(w, slot << 11);
 			fdt_put_cell64(w, 0);

@@ -66,7 +66,7 @@ while read -r _ name path; do
 	*)
 		slot=${path%/virtio*} slot=${slot##*:} slot=$((16#${slot%.*}))
 		# 10 cells each: address (3), pin, controller, its address (2), interrupt (3).
-		counted $((32 + $(cell /pcie@40000000 interrupt-map $((slot * 40 + 8))))) "$name"
+		counted $((32 + $(cell /pcie@40000000 interrupt-map $(((slot - 1) * 40 + 8))))) "$name"
 		;;
 	esac
 done < <(console irq | grep '^AT ')
