@@ -73,18 +73,15 @@ static const struct driver drivers[] = {
 /* --- how the guest is given files --- */
 
 /*
- * virtio-fs, which is faster, where both sides have it. But an ordinary user's virtiofsd cannot say
- * whose the files are (fs/child.h), and in a container root may not be allowed to start one, so
- * there 9P goes first.
+ * virtio-fs, which is faster, where both sides have it. But an ordinary user's virtiofsd (fs/child.h)
+ * cannot open the files of others: the guest's overlay asks for O_NOATIME, which the kernel grants to
+ * owners only. And in a container root may not be allowed to start one.
  */
 static enum rootfs_files drivers_choose_files(const struct modules *mods)
 {
-	bool has_9p = modules_has(mods, "9p") && modules_has(mods, "9pnet_virtio");
-
-	if (modules_has(mods, "virtiofs") && virtiofsd_is_there() &&
-	    (virtiofsd_may_all() || !has_9p))
-		return ROOTFS_FILES_VIRTIOFS;
-	return ROOTFS_FILES_9P;
+	return modules_has(mods, "virtiofs") && virtiofsd_is_there() && virtiofsd_may_all()
+		       ? ROOTFS_FILES_VIRTIOFS
+		       : ROOTFS_FILES_9P;
 }
 
 /* --- which modules, and from where --- */
@@ -116,12 +113,14 @@ static int drivers_add(const struct rootfs *rootfs, const struct vm_config *cfg,
 			continue;
 		if (drivers_check_release(mods, cfg->kernel, release) < 0)
 			return -EINVAL;
-		log_error("kernel %s cannot have a folder for its root: it lacks %s, and %s has no "
-			  "module '%s'%s",
-			  cfg->kernel, driver->option, mods->dir, driver->module,
-			  driver->need == driver_9p && modules_has(mods, "virtiofs")
-				  ? " (it has virtiofs, but there is no virtiofsd on this host)"
-				  : "");
+		log_error(
+			"kernel %s cannot have a folder for its root: it lacks %s, and %s has no "
+			"module '%s'%s",
+			cfg->kernel, driver->option, mods->dir, driver->module,
+			driver->need != driver_9p || !modules_has(mods, "virtiofs") ? ""
+			: virtiofsd_is_there()
+				? " (it has virtiofs, but only root's virtiofsd may serve all files)"
+				: " (it has virtiofs, but there is no virtiofsd on this host)");
 		return -ENOENT;
 	}
 	return drivers_check_release(mods, cfg->kernel, release);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # rootfs-user.sh: without root: a network whose addresses come by DHCP, a way in for
-# ssh, what is written belongs to the user; and the cloud kernel, which has no 9P, with
-# a virtiofsd in a namespace of the user's.
+# ssh, what is written belongs to the user; the cloud kernel, which has no 9P, is
+# refused.
 . "$TESTS/boot/lib.sh"
 . "$TESTS/rig/lib.sh"
 chmod 755 "$WORK"
@@ -61,10 +61,7 @@ expect_line ssh '^nameserver 192\.168\.33\.3'
 [ -n "$(find "$WORK/user/.cache/lkvm" -type f)" ] || fail "nothing was kept in HOME/.cache"
 step "ssh"
 
-as_user cloud cloud --rodir "$WORK/user" -- \
-	sh -c 'cat file; touch made || echo refused; touch /etc/lkvm-was-here && echo copied'
-wait_exit cloud 0
-expect_line cloud '^text'
-expect_line cloud '^refused'
-expect_line cloud '^copied'
-[ ! -e "$WORK/user/made" ] && [ ! -e /etc/lkvm-was-here ] || fail "the guest wrote to the host"
+# This kernel has no 9P, and virtiofsd cannot serve other people's files without root.
+as_user cloud cloud -- true
+wait_exit cloud 1
+expect_line cloud "only root's virtiofsd may serve all files"
