@@ -7,14 +7,21 @@
  *				WxH" and waits for a line
  */
 #include <fcntl.h>
-#include <libdrm/drm.h>
-#include <libdrm/drm_mode.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+
+/* The kernel's own headers, which Debian has here or, for another machine, there. */
+#if __has_include(<libdrm/drm.h>)
+#include <libdrm/drm.h>
+#include <libdrm/drm_mode.h>
+#else
+#include <drm/drm.h>
+#include <drm/drm_mode.h>
+#endif
 
 #define MAX_MODES 64
 
