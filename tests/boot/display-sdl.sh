@@ -18,6 +18,7 @@ screen glyphs
 read -r _
 screen watch "virtio keyboard"
 screen watch "virtio mouse"
+screen watch "virtio tablet"
 screen shell
 read -r _
 ' --sdl --vidmode 0x111
@@ -47,6 +48,9 @@ wait_for same_picture
 step "typed"
 
 # With a tablet the pointer is not caught until it is asked for; then it moves the mouse.
+point() { xdotool mousemove --window "$window" 100 100 mousemove --window "$window" 300 200; }
+until_said window '^EVENT virtio tablet' point
+refuse_line window '^EVENT virtio mouse'
 xdotool key ctrl+alt+g
 move() { xdotool mousemove_relative 20 10; }
 until_said window '^EVENT virtio mouse' move
