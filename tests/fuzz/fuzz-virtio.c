@@ -205,7 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	way %= NR_WAYS;
 	if (kind >= KEYBOARD && BIT_OF(way) & (LEGACY_WAYS | BIT_OF(PCI_BOTH)))
 		way = MMIO;
-	if (BIT_OF(way) & LEGACY_WAYS)
+	if (BIT_OF(way) & LEGACY_WAYS || kinds[kind].split_only)
 		packed = false;
 	machine_init(&machine);
 	rig_init(&rig, &machine, &kinds[kind], &ways[way], packed);
