@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "fake-ioctl.h"
 #include "kvm/irq.h"
 #include "kvm/util.h"
 
@@ -24,15 +25,9 @@ static struct {
 	unsigned int irqfds;
 } kvm;
 
-int ioctl(int fd, unsigned long request, ...)
+static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
-	va_list ap;
-	void *arg;
-
 	(void)fd;
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	if (request == KVM_IRQ_LINE) {
 		kvm.line_changes++;
 		kvm.level = ((struct kvm_irq_level *)arg)->level;

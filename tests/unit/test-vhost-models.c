@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "fake-ioctl.h"
 #include "kvm/log.h"
 #include "kvm/scsi.h"
 #include "kvm/util.h"
@@ -50,17 +51,11 @@ static int kernel_lead(bool leads)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct vhost_vring_file *file;
-	va_list args;
-	void *arg;
+	struct vhost_vring_file *file = arg;
 
-	va_start(args, request);
-	arg = va_arg(args, void *);
-	va_end(args);
 	assert_int_equal(fd, VHOST_FD);
-	file = arg;
 	switch (request) {
 	case VHOST_SET_VRING_KICK:
 		/* Nothing may be taken away, or added, behind its back. */

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "fake-ioctl.h"
 #include "kvm/log.h"
 #include "kvm/util.h"
 #include "kvm/vhost.h"
@@ -48,14 +49,8 @@ static int kernel_set_fd(int *to, const struct vhost_vring_file *file)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
-	va_list args;
-	void *arg;
-
-	va_start(args, request);
-	arg = va_arg(args, void *);
-	va_end(args);
 	assert_int_equal(fd, VHOST_FD);
 	if (request == kernel.fails) {
 		errno = ENOMEM;
