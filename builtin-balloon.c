@@ -46,16 +46,11 @@ int builtin_balloon(int argc, char **argv)
 	int first = options_parse(argc, argv, options, usage, false);
 	enum exit_code status = first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
 
-	if (first >= 0 && !wants.given) {
+	if (first >= 0 && !wants.given)
 		log_error("balloon: wants --inflate or --deflate");
-	} else if (first >= 0) {
-		status = selection_open(&wants.sel, argv + first, argc - first);
-		if (status != EXIT_USAGE)
-			status = exit_code_first(
-				status,
-				selection_call(&wants.sel, "balloon",
-					       json_pack("{s:I}", "change", wants.change), NULL));
-	}
+	else if (first >= 0)
+		status = selection_ask(&wants.sel, argv + first, argc - first, "balloon",
+				       json_pack("{s:I}", "change", wants.change), NULL);
 	selection_close(&wants.sel);
 	return status;
 }

@@ -185,8 +185,7 @@ int builtin_console(int argc, char **argv)
 	if (first >= 0 && (int)sel.nr_names + argc - first != 1) {
 		log_error("console: wants the name of one VM");
 	} else if (first >= 0) {
-		status = selection_open(&sel, argv + first, argc - first);
-		status = exit_code_first(status, selection_call(&sel, "console", NULL, NULL));
+		status = selection_ask(&sel, argv + first, argc - first, "console", NULL, NULL);
 		if (!status)
 			status = console_run(&sel.peer[0]);
 	}

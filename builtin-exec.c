@@ -283,11 +283,7 @@ int builtin_exec(int argc, char **argv)
 	arguments = exec_pack(&opts, words);
 	if (!arguments)
 		return EXIT_USAGE;
-	status = selection_open(&sel, argv + first, 1);
-	if (!status)
-		status = selection_call(&sel, "exec", arguments, NULL);
-	else
-		json_decref(arguments);
+	status = selection_ask(&sel, argv + first, 1, "exec", arguments, NULL);
 	if (!status)
 		status = exec_run(&sel.peer[0], opts.tty);
 	selection_close(&sel);

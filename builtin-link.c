@@ -50,15 +50,11 @@ int builtin_link(int argc, char **argv)
 	int first = options_parse(argc, argv, options, usage, false);
 	enum exit_code status = first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
 
-	if (first >= 0 && wants.up == wants.down) {
+	if (first >= 0 && wants.up == wants.down)
 		log_error("link: wants --down or --up");
-	} else if (first >= 0) {
-		status = selection_open(&wants.sel, argv + first, argc - first);
-		if (status != EXIT_USAGE)
-			status = exit_code_first(
-				status,
-				selection_call(&wants.sel, "link", link_arguments(&wants), NULL));
-	}
+	else if (first >= 0)
+		status = selection_ask(&wants.sel, argv + first, argc - first, "link",
+				       link_arguments(&wants), NULL);
 	selection_close(&wants.sel);
 	return status;
 }

@@ -42,13 +42,10 @@ int builtin_resize(int argc, char **argv)
 	if (first >= 0 && (!wants.disk || !wants.size)) {
 		log_error("resize: wants --disk and --size");
 	} else if (first >= 0) {
-		status = selection_open(&wants.sel, argv + first, argc - first);
-		if (status != EXIT_USAGE)
-			status = exit_code_first(
-				status, selection_call(&wants.sel, "resize",
-						       json_pack("{s:s, s:I}", "disk", wants.disk,
-								 "size", (json_int_t)wants.size),
-						       NULL));
+		status = selection_ask(
+			&wants.sel, argv + first, argc - first, "resize",
+			json_pack("{s:s, s:I}", "disk", wants.disk, "size", (json_int_t)wants.size),
+			NULL);
 	}
 	selection_close(&wants.sel);
 	return status;

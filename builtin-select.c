@@ -155,6 +155,20 @@ enum exit_code selection_call(struct selection *sel, const char *command, json_t
 	return status;
 }
 
+enum exit_code selection_ask(struct selection *sel, char **words, int nr_words, const char *command,
+			     json_t *arguments,
+			     void (*done)(const struct selection *sel, const char *name,
+					  json_t *result))
+{
+	enum exit_code status = selection_open(sel, words, nr_words);
+
+	if (status == EXIT_USAGE) {
+		json_decref(arguments);
+		return status;
+	}
+	return exit_code_first(status, selection_call(sel, command, arguments, done));
+}
+
 int selection_main(int argc, char **argv, const char *usage)
 {
 	struct selection sel = {0};
@@ -162,11 +176,8 @@ int selection_main(int argc, char **argv, const char *usage)
 	int first = options_parse(argc, argv, options, usage, false);
 	enum exit_code status = first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
 
-	if (first >= 0) {
-		status = selection_open(&sel, argv + first, argc - first);
-		if (status != EXIT_USAGE)
-			status = exit_code_first(status, selection_call(&sel, argv[0], NULL, NULL));
-	}
+	if (first >= 0)
+		status = selection_ask(&sel, argv + first, argc - first, argv[0], NULL, NULL);
 	selection_close(&sel);
 	return status;
 }

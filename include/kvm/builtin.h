@@ -88,6 +88,11 @@ void selection_close(struct selection *sel);
 enum exit_code selection_call(struct selection *sel, const char *command, json_t *arguments,
 			      void (*done)(const struct selection *sel, const char *name,
 					   json_t *result));
+/* Opens and calls, unless it is EXIT_USAGE; takes over arguments whatever comes of it. */
+enum exit_code selection_ask(struct selection *sel, char **words, int nr_words, const char *command,
+			     json_t *arguments,
+			     void (*done)(const struct selection *sel, const char *name,
+					  json_t *result));
 
 /* Prints why there is no talking to the VM; error is its own text, if it gave one. */
 enum exit_code selection_failed(const char *name, int err, const json_t *error);
