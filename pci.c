@@ -532,8 +532,11 @@ int pci_init(struct pci *pci, struct bus *mmio, struct bus *ioport, struct irq_c
 {
 	const struct pci_id host_bridge = {
 		/* Red Hat's generic PCIe host bridge, which guests know from elsewhere. */
-		.vendor = 0x1b36,	    .device = 0x0008,	 .class_code = 0x060000,
-		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
+		.vendor = 0x1b36,
+		.device = 0x0008,
+		.class_code = 0x060000,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
 	};
 	int ret;
 

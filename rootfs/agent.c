@@ -241,25 +241,17 @@ static void agent_plan_ports(struct agent *agent)
 	const int out = agent_std_fd(agent, STDOUT_FILENO);
 	const int err = agent_std_fd(agent, STDERR_FILENO);
 	const int control = agent->fd[1];
+	struct port_params *port = agent->ports.port;
 
 	agent->ports = (struct multiport_params){
-		.nr = GUEST_NR_PORTS,
-		.port =
-			{
-				[GUEST_PORT_STDIN] = {.name = "stdin", .in_fd = in, .out_fd = -1},
-				[GUEST_PORT_STDOUT] = {.name = "stdout",
-						       .in_fd = -1,
-						       .out_fd = out},
-				[GUEST_PORT_STDERR] = {.name = "stderr",
-						       .in_fd = -1,
-						       .out_fd = err},
-				[GUEST_PORT_CONTROL] = {.name = "control",
-							.in_fd = control,
-							.out_fd = control},
-			},
-		.closed = agent_port_closed,
-		.arg = agent,
-	};
+		.nr = GUEST_NR_PORTS, .closed = agent_port_closed, .arg = agent};
+	port[GUEST_PORT_STDIN] = (struct port_params){.name = "stdin", .in_fd = in, .out_fd = -1};
+	port[GUEST_PORT_STDOUT] =
+		(struct port_params){.name = "stdout", .in_fd = -1, .out_fd = out};
+	port[GUEST_PORT_STDERR] =
+		(struct port_params){.name = "stderr", .in_fd = -1, .out_fd = err};
+	port[GUEST_PORT_CONTROL] =
+		(struct port_params){.name = "control", .in_fd = control, .out_fd = control};
 	for (unsigned int i = 0; i < GUEST_PORT_CONTROL && !pipes; i++)
 		agent->ports.port[i].in_fd = agent->ports.port[i].out_fd = -1;
 }

@@ -31,7 +31,7 @@ static bool shares_need_host(const struct rootfs *rootfs)
 	return needs;
 }
 
-/* Nobody else changes what is read-only to the guest; what is not, the host may change any time. */
+/* As with 9P: what is read-only may be kept by the guest; what it shares with the host is looked at. */
 static int shares_add_fs(struct vm_config *cfg, const char *dir, const char *tag, bool rw)
 {
 	char *name = xasprintf("folder %s", dir); /* lives as long as the process */
