@@ -50,7 +50,7 @@ mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro root /h
 mount -t tmpfs tmpfs /rw
 mkdir /rw/upper /rw/work
 mount -t overlay -o lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work root /new
-exec chroot /new sh -c "echo FIRST-LINE"
+exec chroot /new /bin/sh -c "echo FIRST-LINE"
 '
 # qemu NAME MACHINE 9P-DEVICE WORDS: no reboot, so that one is the end.
 qemu() {
