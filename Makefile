@@ -93,7 +93,7 @@ endif
 # --- what lkvm is made of, from the top down ---
 
 OBJS := main.o
-OBJS += builtin-run.o builtin-sandbox.o builtin-setup.o builtin-exec.o builtin-wait.o
+OBJS += builtin-run.o run-options.o builtin-sandbox.o builtin-setup.o builtin-exec.o builtin-wait.o
 OBJS += builtin-list.o builtin-stop.o builtin-pause.o builtin-resume.o builtin-console.o
 OBJS += builtin-balloon.o builtin-stat.o builtin-resize.o builtin-screenshot.o builtin-sendkey.o builtin-link.o
 OBJS += builtin-debug.o builtin-version.o builtin-help.o builtin-select.o

@@ -17,7 +17,7 @@
 #include "kvm/vsock.h"
 
 /*
- * What the user asked for: filled in by builtin-run.c, read-only afterwards. Strings live as long
+ * What the user asked for: filled in by run-options.c, read-only afterwards. Strings live as long
  * as the process.
  */
 #define CONFIG_MAX_DISKS  64
