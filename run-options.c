@@ -266,14 +266,6 @@ static int run_parse_display(const struct option_spec *opt, const char *word)
 	return words ? display_params_parse_vnc(display, words) : -ENOMEM;
 }
 
-static int run_parse_sdl(const struct option_spec *opt, const char *word)
-{
-	if (!word)
-		return run_parse_display(opt, NULL);
-	log_error("--sdl=%s: takes no word", word);
-	return -EINVAL;
-}
-
 static int run_parse_vidmode(const struct option_spec *opt, const char *word)
 {
 	struct run_options *run = opt->value;
@@ -400,7 +392,7 @@ int run_options_parse(struct run_options *run, int argc, char **argv, const char
 		{OPTION_FLAG, 0, "balloon", &cfg->balloon, 0,
 		 "a memory balloon; see `lkvm balloon` and `lkvm stat`", 0},
 		{OPTION_GROUP, .help = "Display (docs/display.md):"},
-		{OPTION_CALL_OPTIONAL, 0, "sdl", run, NULL, "a window", run_parse_sdl},
+		{OPTION_CALL_OPTIONAL, 0, "sdl", run, NULL, "a window", run_parse_display},
 		{OPTION_CALL_OPTIONAL, 0, "vnc", run, "[HOST]:N[,KEY=VALUE..]",
 		 "a VNC server (127.0.0.1:0)", run_parse_display},
 		{OPTION_CALL, 0, "vidmode", run, "WxH[xDEPTH]",

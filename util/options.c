@@ -41,7 +41,9 @@ static int options_has_arg(const struct option_spec *opt)
 {
 	if (options_is_flag(opt))
 		return no_argument;
-	return opt->type == OPTION_CALL_OPTIONAL ? optional_argument : required_argument;
+	if (opt->type != OPTION_CALL_OPTIONAL)
+		return required_argument;
+	return opt->arg ? optional_argument : no_argument;
 }
 
 static const struct option_spec *options_find(const struct option_spec *table, const char *name)
@@ -265,7 +267,7 @@ static void options_print_one(FILE *out, const struct option_spec *opt)
 	if (opt->long_name)
 		n += fprintf(out, "--%s", opt->long_name);
 	if (options_has_arg(opt) == optional_argument)
-		n += fprintf(out, "[=<%s>]", opt->arg ? opt->arg : "value");
+		n += fprintf(out, "[=<%s>]", opt->arg);
 	else if (options_has_arg(opt) == required_argument)
 		n += fprintf(out, " <%s>", opt->arg ? opt->arg : "value");
 
@@ -286,11 +288,11 @@ static void options_print_one(FILE *out, const struct option_spec *opt)
 
 void options_print(FILE *out, const struct option_spec *table)
 {
-	for (; table->type != OPTION_END; table++) {
-		if (table->type == OPTION_GROUP)
-			fprintf(out, "\n%s\n", table->help);
+	for (const struct option_spec *opt = table; opt->type != OPTION_END; opt++) {
+		if (opt->type == OPTION_GROUP)
+			fprintf(out, "%s%s\n", opt == table ? "" : "\n", opt->help);
 		else
-			options_print_one(out, table);
+			options_print_one(out, opt);
 	}
 }
 

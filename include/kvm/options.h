@@ -19,7 +19,8 @@ enum option_type {
 	OPTION_STRING, /* const char *: the word as typed, which lives as long as argv */
 	OPTION_U32,    /* uint32_t */
 	OPTION_CALL,   /* call(opt, word): 0, or -EINVAL after it printed why */
-	OPTION_CALL_OPTIONAL, /* the same; `--name` alone gives word == NULL, `--name=word` the word */
+	/* The same; `--name` alone gives word == NULL, `--name=word` the word, unless arg is NULL. */
+	OPTION_CALL_OPTIONAL,
 };
 
 struct option_spec {

@@ -37,6 +37,7 @@ static const struct option_spec table[] = {
 	{OPTION_STRING, 'k', "kernel", &got.kernel, "file", "kernel image", NULL},
 	{OPTION_CALL, 'd', "disk", NULL, "file[,ro]", "disk image", got_call},
 	{OPTION_CALL_OPTIONAL, 0, "debug", NULL, "what", "debug messages", got_call},
+	{OPTION_CALL_OPTIONAL, 0, "sdl", NULL, NULL, "a window", got_call},
 	{OPTION_FLAG, 'r', "rng", &got.rng, NULL, "random numbers", NULL},
 	{OPTION_NOFLAG, 0, "no-dhcp", &got.dhcp, NULL, "no DHCP", NULL},
 	{OPTION_FLAG, 0, "shared", &got.shared, NULL, "", NULL},
@@ -72,7 +73,7 @@ static int parse(const char *line, char **argv, bool stop_at_word)
 	out_fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
 	dup2(err_fd, STDERR_FILENO);
 	dup2(out_fd, STDOUT_FILENO);
-	ret = options_parse(argc, argv, table, "usage: lkvm run [kernel]", stop_at_word);
+	ret = options_parse(argc, argv, table, "usage: lkvm run [kernel]\n", stop_at_word);
 	fflush(stdout);
 	dup2(old_err, STDERR_FILENO);
 	dup2(old_out, STDOUT_FILENO);
@@ -90,14 +91,14 @@ static void test_values(void **state)
 
 	(void)state;
 	i = parse("run Image -c 4 --kernel=vmlinux --disk a.img,ro -db.img --rng --no-dhcp --debug "
-		  "--debug=all -- -x",
+		  "--debug=all --sdl -- -x",
 		  argv, false);
 	assert_string_equal(err, "");
 	assert_int_equal(got.cpus, 4);
 	assert_string_equal(got.kernel, "vmlinux");
 	assert_true(got.rng);
 	assert_false(got.dhcp);
-	assert_string_equal(got.calls, "disk:a.img,ro;disk:b.img;debug:-;debug:all;");
+	assert_string_equal(got.calls, "disk:a.img,ro;disk:b.img;debug:-;debug:all;sdl:-;");
 	assert_string_equal(argv[i], "Image");
 	assert_string_equal(argv[i + 1], "-x");
 	assert_null(argv[i + 2]);
@@ -147,6 +148,7 @@ static void test_errors(void **state)
 		{"run --cpus", "Error: option --cpus wants a value\n"},
 		{"run -c", "Error: option -c wants a value\n"},
 		{"run --rng=yes", "Error: option --rng takes no value, but got 'yes'\n"},
+		{"run --sdl=x", "Error: option --sdl takes no value, but got 'x'\n"},
 		{"run --help=x", "Error: option --help takes no value, but got 'x'\n"},
 		{"run --kern x", "Error: unknown option --kern (--kernel?)\n"},
 		{"run --kern=x", "Error: unknown option --kern (--kernel?)\n"},
@@ -175,6 +177,7 @@ static void test_help(void **state)
 	assert_non_null(strstr(out, "\n    -c, --cpus <n>            number of vCPUs\n"
 				    "                              the host's by default\n"));
 	assert_non_null(strstr(out, "\n    --debug[=<what>]          debug messages\n"));
+	assert_non_null(strstr(out, "\n    --sdl                     a window\n"));
 	assert_non_null(strstr(out, "\n    -r, --rng                 random numbers\n"));
 	assert_int_equal(parse("run -h", argv, false), OPTIONS_HELP);
 }
