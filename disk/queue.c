@@ -8,10 +8,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "kvm/disk.h"
+#include "kvm/loop.h"
 #include "kvm/util.h"
 #include "uring.h"
 
@@ -23,13 +25,17 @@ struct queue_list {
 
 struct disk_queue {
 	struct disk *disk;
-	int event_fd;
+	void (*complete)(void *arg);
+	void *arg;
 	struct uring *ring; /* may be NULL */
+	int event_fd;	    /* from the threads */
+	struct loop_source *ring_source, *event_source;
 
 	pthread_mutex_t lock; /* protects the rest; a leaf lock */
 	pthread_cond_t todo_cond;
 	struct queue_list todo, done;
-	unsigned int nr_todo, nr_threads, nr_idle;
+	unsigned int nr_todo, nr_idle;
+	unsigned int nr_threads; /* written by the loop's thread only */
 	bool quit;
 	pthread_t thread[QUEUE_THREADS];
 };
@@ -197,51 +203,83 @@ static struct disk_request *queue_take_done(struct disk_queue *queue)
 struct disk_request *disk_queue_complete(struct disk_queue *queue)
 {
 	struct disk_request *req;
-	uint64_t count;
 
-	/* Before we look: what completes from now on makes it readable again. */
-	(void)!read(queue->event_fd, &count, sizeof(count));
 	while (queue->ring && (req = uring_complete(queue->ring))) {
 		if (queue_kernel_did(req))
 			return req;
 		/* The end of the file, or something odd: ours can do it, from the start. */
 		queue_to_threads(queue, req);
 	}
-	return queue_take_done(queue);
+	return queue->nr_threads ? queue_take_done(queue) : NULL;
+}
+
+static void queue_woken_by_ring(void *arg, uint32_t events)
+{
+	struct disk_queue *queue = arg;
+
+	(void)events;
+	queue->complete(queue->arg);
+}
+
+static void queue_woken_by_thread(void *arg, uint32_t events)
+{
+	struct disk_queue *queue = arg;
+
+	(void)events;
+	/* Before anybody looks: what completes from now on makes it readable again. */
+	eventfd_take(queue->event_fd);
+	queue->complete(queue->arg);
 }
 
 void disk_queue_wait(struct disk_queue *queue)
 {
-	struct pollfd pfd = {.fd = queue->event_fd, .events = POLLIN};
+	struct pollfd pfd[] = {{.fd = queue->event_fd, .events = POLLIN},
+			       {.fd = queue->ring ? uring_fd(queue->ring) : -1, .events = POLLIN}};
 
 	disk_queue_start(queue);
 	/* Not for ever: the kernel may not have taken all of it now, and we start it again. */
-	(void)poll(&pfd, 1, 100);
+	(void)poll(pfd, ARRAY_SIZE(pfd), 100);
+	eventfd_take(queue->event_fd);
 }
 
-int disk_queue_fd(struct disk_queue *queue)
+/* 0 or a negative errno. */
+static int queue_watch(struct disk_queue *queue, struct loop *loop)
 {
-	return queue->event_fd;
+	queue->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (queue->event_fd < 0)
+		return -errno;
+	queue->event_source =
+		loop_add(loop, queue->event_fd, EPOLLIN, queue_woken_by_thread, queue);
+	if (!queue->event_source)
+		return -errno;
+	if (!queue->ring)
+		return 0;
+	queue->ring_source =
+		loop_add(loop, uring_fd(queue->ring), EPOLLIN, queue_woken_by_ring, queue);
+	return queue->ring_source ? 0 : -errno;
 }
 
-struct disk_queue *disk_queue_create(struct disk *disk)
+struct disk_queue *disk_queue_create(struct disk *disk, struct loop *loop, void (*done)(void *arg),
+				     void *arg)
 {
 	struct disk_queue *queue = calloc(1, sizeof(*queue));
+	int err;
 
 	if (!queue)
 		return NULL;
-	queue->disk = disk;
+	*queue = (struct disk_queue){.disk = disk, .complete = done, .arg = arg, .event_fd = -1};
 	queue_list_init(&queue->todo);
 	queue_list_init(&queue->done);
-	queue->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (queue->event_fd < 0) {
-		free(queue);
-		return NULL;
-	}
 	pthread_mutex_init(&queue->lock, NULL);
 	pthread_cond_init(&queue->todo_cond, NULL);
 	if (disk->ops->request_fd)
-		queue->ring = uring_create(DISK_QUEUE_DEPTH, queue->event_fd);
+		queue->ring = uring_create(DISK_QUEUE_DEPTH);
+	err = queue_watch(queue, loop);
+	if (err) {
+		disk_queue_destroy(queue);
+		errno = -err;
+		return NULL;
+	}
 	return queue;
 }
 
@@ -255,9 +293,12 @@ void disk_queue_destroy(struct disk_queue *queue)
 	pthread_mutex_unlock(&queue->lock);
 	for (unsigned int i = 0; i < queue->nr_threads; i++)
 		pthread_join(queue->thread[i], NULL);
+	loop_remove(queue->ring_source);
+	loop_remove(queue->event_source);
 	uring_destroy(queue->ring);
 	pthread_cond_destroy(&queue->todo_cond);
 	pthread_mutex_destroy(&queue->lock);
-	close(queue->event_fd);
+	if (queue->event_fd >= 0)
+		close(queue->event_fd);
 	free(queue);
 }

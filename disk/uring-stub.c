@@ -4,16 +4,21 @@
 
 #include "uring.h"
 
-struct uring *uring_create(unsigned int depth, int event_fd)
+struct uring *uring_create(unsigned int depth)
 {
 	(void)depth;
-	(void)event_fd;
 	return NULL;
 }
 
 void uring_destroy(struct uring *ring)
 {
 	(void)ring;
+}
+
+int uring_fd(const struct uring *ring)
+{
+	(void)ring;
+	return -1;
 }
 
 bool uring_submit(struct uring *ring, int fd, struct disk_request *req)

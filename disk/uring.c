@@ -10,18 +10,12 @@ struct uring {
 	struct io_uring ring;
 };
 
-struct uring *uring_create(unsigned int depth, int event_fd)
+struct uring *uring_create(unsigned int depth)
 {
 	struct uring *ring = calloc(1, sizeof(*ring));
 
-	if (!ring)
-		return NULL;
-	if (io_uring_queue_init(depth, &ring->ring, 0) < 0) {
+	if (ring && io_uring_queue_init(depth, &ring->ring, 0) < 0) {
 		free(ring);
-		return NULL;
-	}
-	if (io_uring_register_eventfd(&ring->ring, event_fd) < 0) {
-		uring_destroy(ring);
 		return NULL;
 	}
 	return ring;
@@ -33,6 +27,11 @@ void uring_destroy(struct uring *ring)
 		return;
 	io_uring_queue_exit(&ring->ring);
 	free(ring);
+}
+
+int uring_fd(const struct uring *ring)
+{
+	return ring->ring.ring_fd;
 }
 
 bool uring_submit(struct uring *ring, int fd, struct disk_request *req)

@@ -8,9 +8,10 @@
 struct disk_request;
 struct uring;
 
-/* `event_fd` is written for each completion. NULL: not built in, or the kernel does not allow it. */
-struct uring *uring_create(unsigned int depth, int event_fd);
+/* NULL: not built in, or the kernel does not allow it. */
+struct uring *uring_create(unsigned int depth);
 void uring_destroy(struct uring *ring); /* NULL is fine */
+int uring_fd(const struct uring *ring); /* readable while completions wait */
 /* False if it is full. */
 bool uring_submit(struct uring *ring, int fd, struct disk_request *req);
 void uring_start(struct uring *ring);

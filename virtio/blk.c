@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "kvm/disk.h"
 #include "kvm/log.h"
@@ -57,8 +56,8 @@ struct blk {
 	bool flush_writes; /* the driver knows of no cache: each write must be on the medium */
 	int logged_error;  /* the last host error that was printed */
 
-	struct disk_queue *queue; /* from start to stop, as are the sources */
-	struct loop_source *done_source, *limit_timer;
+	struct disk_queue *queue; /* from start to stop, as is the timer */
+	struct loop_source *limit_timer;
 	struct blk_request *free; /* made when first needed, kept */
 	unsigned int nr_requests, in_flight;
 	struct disk_limit iops, bps;
@@ -359,19 +358,23 @@ static uint8_t blk_go_on(struct blk_request *req)
 	return VIRTIO_BLK_S_OK;
 }
 
-static void blk_complete(struct blk *blk)
+/* Whether there was any. */
+static bool blk_complete(struct blk *blk)
 {
 	struct disk_request *io;
+	bool any = false;
 	uint8_t status;
 
 	while ((io = disk_queue_complete(blk->queue))) {
 		struct blk_request *req = container_of(io, struct blk_request, io);
 
+		any = true;
 		blk->in_flight--;
 		status = blk_go_on(req);
 		if (status != BLK_IN_FLIGHT)
 			blk_finish(req, status);
 	}
+	return any;
 }
 
 /* --- taking requests --- */
@@ -434,28 +437,35 @@ static void blk_run(struct blk *blk, unsigned int q)
 		virtio_device_kick(blk->vdev, q); /* ourselves, after the other events */
 }
 
+/* Starts what was taken. The kernel may be done with it at once; then nobody has to wake us. */
+static void blk_start_taken(struct blk *blk)
+{
+	disk_queue_start(blk->queue);
+	if (blk_complete(blk)) {
+		disk_queue_start(blk->queue); /* what follows from it */
+		if (blk->waiting)
+			loop_arm_timer(blk->limit_timer, 1); /* there is room now */
+	}
+	blk_signal(blk);
+}
+
 static void blk_resume(struct blk *blk)
 {
 	for (uint32_t waiting = blk->waiting; waiting; waiting &= waiting - 1)
 		blk_run(blk, __builtin_ctz(waiting));
-	disk_queue_start(blk->queue);
-	blk_signal(blk);
+	blk_start_taken(blk);
 }
 
 static void blk_kick(void *dev, unsigned int q)
 {
-	struct blk *blk = dev;
-
-	blk_run(blk, q);
-	disk_queue_start(blk->queue);
-	blk_signal(blk);
+	blk_run(dev, q);
+	blk_start_taken(dev);
 }
 
-static void blk_done(void *arg, uint32_t events)
+static void blk_done(void *arg)
 {
 	struct blk *blk = arg;
 
-	(void)events;
 	blk_complete(blk);
 	blk_resume(blk);
 }
@@ -484,10 +494,9 @@ static void blk_stop(void *dev)
 
 	if (blk->queue)
 		blk_drain(blk);
-	loop_remove(blk->done_source);
 	loop_remove(blk->limit_timer);
 	disk_queue_destroy(blk->queue);
-	blk->done_source = blk->limit_timer = NULL;
+	blk->limit_timer = NULL;
 	blk->queue = NULL;
 	blk->waiting = 0;
 }
@@ -506,22 +515,18 @@ static int blk_start(void *dev, struct virtio_device *vdev)
 {
 	struct blk *blk = dev;
 	struct loop *loop = virtio_loop(vdev);
-	int err = -ENOMEM;
+	int err;
 
 	blk->vdev = vdev;
 	blk->flush_writes = !virtio_has_feature(vdev, VIRTIO_BLK_F_FLUSH);
 	disk_limit_init(&blk->iops, blk->params->iops, now_ns());
 	disk_limit_init(&blk->bps, blk->params->bps, now_ns());
-	blk->queue = disk_queue_create(blk->disk);
+	blk->queue = disk_queue_create(blk->disk, loop, blk_done, blk);
 	if (blk->queue)
 		blk->limit_timer = loop_add_timer(loop, blk_limit_over, blk);
 	if (blk->limit_timer)
-		blk->done_source =
-			loop_add(loop, disk_queue_fd(blk->queue), EPOLLIN, blk_done, blk);
-	if (blk->done_source)
 		return 0;
-	if (errno)
-		err = -errno;
+	err = -errno;
 	blk_stop(blk);
 	return err;
 }

@@ -117,20 +117,23 @@ struct disk_request {
 /*
  * Requests in flight to one disk, done by io_uring where the kernel and the image allow, else by a
  * few threads. They are done in any order: a flush covers the writes that were complete when it
- * was submitted. All calls come from one thread.
+ * was submitted. All calls come from the loop's thread.
  */
 struct disk_queue;
+struct loop;
 
 #define DISK_QUEUE_DEPTH 256 /* requests in flight, at most */
 
-struct disk_queue *disk_queue_create(struct disk *disk); /* NULL with errno */
-void disk_queue_destroy(struct disk_queue *queue);	 /* nothing may be in flight */
-int disk_queue_fd(struct disk_queue *queue);		 /* readable when requests are complete */
+/* NULL with errno. done(arg) is called from the loop when requests may be complete. */
+struct disk_queue *disk_queue_create(struct disk *disk, struct loop *loop, void (*done)(void *arg),
+				     void *arg);
+void disk_queue_destroy(struct disk_queue *queue); /* nothing may be in flight; NULL is fine */
 void disk_queue_submit(struct disk_queue *queue, struct disk_request *req);
-void disk_queue_start(struct disk_queue *queue); /* what was submitted may wait until this */
-/* A complete request, or NULL; to be called until then whenever the fd was readable. */
+/* What was submitted may wait until this. What the kernel has in its cache is complete after it. */
+void disk_queue_start(struct disk_queue *queue);
+/* A complete request, or NULL. done() comes until all have been taken. */
 struct disk_request *disk_queue_complete(struct disk_queue *queue);
-void disk_queue_wait(struct disk_queue *queue); /* sleeps until it may be so */
+void disk_queue_wait(struct disk_queue *queue); /* sleeps until there may be one */
 
 /* --- limits: disk/limit.c --- */
 
