@@ -18,24 +18,24 @@
 
 /* --- where it is --- */
 
-/* Takes over path; NULL when it cannot be read. */
-static char *kernel_if_there(char *path)
+/* Takes over path; NULL when access() says no to that mode. */
+static char *kernel_if_there(char *path, int mode)
 {
-	if (path && access(path, R_OK) == 0)
+	if (path && access(path, mode) == 0)
 		return path;
 	free(path);
 	return NULL;
 }
 
 /* By the version in the last part of the path that differs; Debian's and Fedora's places. */
-static char *kernel_newest(const char *pattern)
+static char *kernel_newest(const char *pattern, int mode)
 {
 	char *best = NULL;
 	glob_t found;
 
 	if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
 		for (size_t i = 0; i < found.gl_pathc; i++)
-			if (access(found.gl_pathv[i], R_OK) == 0 &&
+			if (access(found.gl_pathv[i], mode) == 0 &&
 			    (!best || strverscmp(found.gl_pathv[i], best) > 0))
 				best = found.gl_pathv[i];
 		best = best ? strdup(best) : NULL;
@@ -44,28 +44,56 @@ static char *kernel_newest(const char *pattern)
 	return best;
 }
 
-char *kernel_find(void)
+/* Where a kernel for this machine is built: here, in the tree's root, or two folders below it. */
+static char *kernel_in_tree(const struct utsname *host, int mode)
 {
-	static const char *const here[] = {
-		"bzImage", "arch/x86/boot/bzImage", "../../arch/x86/boot/bzImage",
-		"Image",   "arch/arm64/boot/Image", "../../arch/arm64/boot/Image",
+	static const struct {
+		const char *machine, *name, *folder;
+	} images[] = {
+		{"x86_64", "bzImage", "arch/x86/boot"},
+		{"aarch64", "Image", "arch/arm64/boot"},
 	};
-	struct utsname host;
 	char *path = NULL;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(here) && !path; i++)
-		path = kernel_if_there(strdup(here[i]));
-	if (!path && uname(&host) == 0) {
-		path = kernel_if_there(xasprintf("/boot/vmlinuz-%s", host.release));
+	for (unsigned int i = 0; i < ARRAY_SIZE(images) && !path; i++) {
+		const char *name = images[i].name, *folder = images[i].folder;
+
+		if (strcmp(host->machine, images[i].machine) != 0)
+			continue;
+		path = kernel_if_there(strdup(name), mode);
 		if (!path)
-			path = kernel_if_there(
-				xasprintf("/usr/lib/modules/%s/vmlinuz", host.release));
+			path = kernel_if_there(xasprintf("%s/%s", folder, name), mode);
+		if (!path)
+			path = kernel_if_there(xasprintf("../../%s/%s", folder, name), mode);
 	}
-	if (!path)
-		path = kernel_newest("/boot/vmlinuz-[0-9]*");
-	if (!path)
-		path = kernel_newest("/usr/lib/modules/*/vmlinuz");
 	return path;
+}
+
+static char *kernel_find_for(const struct utsname *host, int mode)
+{
+	char *path = kernel_in_tree(host, mode);
+
+	if (!path)
+		path = kernel_if_there(xasprintf("/boot/vmlinuz-%s", host->release), mode);
+	if (!path)
+		path = kernel_if_there(xasprintf("/usr/lib/modules/%s/vmlinuz", host->release),
+				       mode);
+	if (!path)
+		path = kernel_newest("/boot/vmlinuz-[0-9]*", mode);
+	if (!path)
+		path = kernel_newest("/usr/lib/modules/*/vmlinuz", mode);
+	return path;
+}
+
+char *kernel_find(void)
+{
+	struct utsname host;
+	char *path;
+
+	if (uname(&host))
+		return NULL;
+	path = kernel_find_for(&host, R_OK);
+	return path ? path : kernel_find_for(&host, F_OK);
 }
 
 /* --- what it is --- */

@@ -4,7 +4,8 @@
 
 /*
  * A kernel where people have one: in a kernel tree they stand in, the running one's, the newest
- * that is installed. malloc'ed; NULL: there is none.
+ * that is installed. Where none of them may be read, the first, for the error that opening it is.
+ * malloc'ed; NULL: there is none.
  */
 char *kernel_find(void);
 
