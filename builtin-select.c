@@ -58,6 +58,8 @@ static enum exit_code selection_connect(struct selection *sel, const char *name)
 
 	if (!ret)
 		sel->nr_peers++;
+	else if (ret == -ENOENT && sel->missing && sel->missing(name, sel->missing_arg))
+		return EXIT_OK;
 	else if (ret != -ENOENT || !sel->all) /* of all VMs one may just have ended */
 		return selection_failed(name, ret, NULL);
 	return EXIT_OK;

@@ -64,6 +64,9 @@ struct selection {
 	const char **name;
 	unsigned int nr_peers;
 	struct control_peer *peer; /* those that could be connected to; fd -1: given up */
+	/* Whether a VM that is not there is no error. NULL: it always is. */
+	bool (*missing)(const char *name, void *arg);
+	void *missing_arg;
 };
 
 int selection_add_name(const struct option_spec *opt, const char *word);

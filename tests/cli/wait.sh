@@ -44,3 +44,9 @@ until_ok 30 asks $all
 kill -0 $all 2>/dev/null || fail "wait did not wait for all"
 "$LKVM" stop -f b
 waits $all 6
+# One that ends while somebody is about to ask leaves its status, as if nobody had been there.
+socat UNIX-LISTEN:"$LKVM_RUN_DIR/late.sock" SYSTEM:"echo 7 >'$LKVM_RUN_DIR/late.status'" >/dev/null 2>&1 &
+until_ok 30 test -S "$LKVM_RUN_DIR/late.sock"
+"$LKVM" wait late >out 2>&1 &
+waits $! 7
+[ ! -e "$LKVM_RUN_DIR/late.status" ] || fail "the status can be taken twice"
