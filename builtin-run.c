@@ -22,9 +22,10 @@ static const char run_usage[] =
 	"root is this host's, in a copy that is thrown away; there it runs the command, or a shell.\n";
 
 static const char run_sandbox_usage[] =
-	"usage: lkvm sandbox [OPTIONS] [--] COMMAND [ARGS...]\n\n"
-	"Runs a command in a virtual machine that sees this host's files, in a copy that is thrown\n"
-	"away, and has no network. Takes the options of `lkvm run`; its exit status is the command's.\n";
+	"usage: lkvm sandbox [OPTIONS] [[--] COMMAND [ARGS...]]\n\n"
+	"Runs a command, or a shell, in a virtual machine that sees this host's files, in a copy that\n"
+	"is thrown away, and has no network. Takes the options of `lkvm run`; its exit status is the\n"
+	"command's.\n";
 
 /* --- detaching --- */
 

@@ -448,8 +448,10 @@ int run_options_parse(struct run_options *run, int argc, char **argv, const char
 	}
 	if (run->rootfs.sandbox && options == argc)
 		first = argc;
-	if (first < options && !cfg->kernel && !cfg->firmware)
+	if (first < options && !cfg->kernel && !cfg->firmware) {
 		cfg->kernel = argv[first++];
+		run->kernel_is_word = true;
+	}
 	if (first < options) {
 		log_error("'%s': one kernel is enough", argv[first]);
 		return -EINVAL;
@@ -494,6 +496,33 @@ static int run_prepare_rootfs(struct run_options *run)
 	return -EINVAL;
 }
 
+static bool run_is_missing(const char *word)
+{
+	return !strchr(word, '/') && access(word, F_OK) < 0 && errno == ENOENT;
+}
+
+/* Words that were meant for something else: a command, the name of a root. */
+static int run_check_words(const struct run_options *run)
+{
+	const struct vm_config *cfg = &run->cfg;
+
+	if (run->kernel_is_word && run_is_missing(cfg->kernel)) {
+		log_fatal("Unable to open kernel %s: %m (a command goes behind --: lkvm run -- %s)",
+			  cfg->kernel, cfg->kernel);
+		return -ENOENT;
+	}
+	for (unsigned int i = 0; i < cfg->nr_disks; i++) {
+		const char *path = cfg->disk[i].path;
+
+		if (cfg->disk[i].vhost_user || !run_is_missing(path))
+			continue;
+		log_error("disk %s: %m, nor is there a root of that name (`lkvm setup` makes one)",
+			  path);
+		return -ENOENT;
+	}
+	return 0;
+}
+
 static int run_set_defaults(struct run_options *run)
 {
 	struct vm_config *cfg = &run->cfg;
@@ -532,8 +561,10 @@ static int run_set_defaults(struct run_options *run)
 
 int run_options_complete(struct run_options *run)
 {
-	int ret = run_set_defaults(run);
+	int ret = run_check_words(run);
 
+	if (ret == 0)
+		ret = run_set_defaults(run);
 	if (ret == 0)
 		ret = instance_check_name(run->cfg.name);
 	return ret < 0 ? ret : run_prepare_rootfs(run);

@@ -11,6 +11,7 @@ struct run_options {
 	struct rootfs rootfs; /* .sandbox is the caller's to set */
 	const char *run_dir;
 	bool mem_given, net_given;
+	bool kernel_is_word; /* it was named without -k */
 };
 
 /*
