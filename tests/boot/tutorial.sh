@@ -24,8 +24,9 @@ export PATH=$WORK/bin:$PATH HOME=$WORK/home
 [ "$(grep -c '^echo' "$WORK/script")" -gt 20 ] || fail "the tutorial's lines were not found"
 export TESTS
 status=0
-timeout 800 bash "$WORK/script" >"$WORK/tutorial.out" 2>&1 || status=$?
-cat "$WORK/tutorial.out"
+timeout 800 bash "$WORK/script" >"$WORK/tutorial.out" 2>&1 &
+tail -n +1 -f --pid=$! "$WORK/tutorial.out"
+wait $! || status=$?
 [ $status = 0 ] || fail "it ended with $status"
 expect_line tutorial '^it never was'
 expect_line tutorial '^HELLO'
