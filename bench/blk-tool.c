@@ -3,8 +3,6 @@
  * blk-tool FILE SECONDS: how many requests a second a file does without any guest; a line a cell:
  *
  *	read-4k-1 12345.6	operation, bytes, how many are in flight; requests a second
- *
- * blk-tool tsc: how many ticks a second the processor's counter does (x86-64).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,26 +90,13 @@ static double run(int fd, const struct cell *cell, uint64_t size, double seconds
 	return done / (end - begin);
 }
 
-static int tsc(void)
-{
-	double begin = now();
-	uint64_t ticks = __builtin_ia32_rdtsc();
-
-	usleep(500000);
-	ticks = __builtin_ia32_rdtsc() - ticks;
-	printf("%.0f\n", ticks / (now() - begin));
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	int64_t size;
 	int fd;
 
-	if (argc == 2 && !strcmp(argv[1], "tsc"))
-		return tsc();
 	if (argc != 3) {
-		fputs("usage: blk-tool FILE SECONDS | blk-tool tsc\n", stderr);
+		fputs("usage: blk-tool FILE SECONDS\n", stderr);
 		return 2;
 	}
 	fd = open(argv[1], O_RDWR | O_CLOEXEC);

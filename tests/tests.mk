@@ -103,16 +103,17 @@ BENCH_TOOLS += $(patsubst %.c,$(OUT)/%,$(wildcard bench/*-tool.c))
 BENCH_TOOLS += $(patsubst %.c,$(OUT)/%.elf,$(wildcard bench/*-guest.c))
 endif
 
-$(OUT)/bench/%: bench/%.c $(FLAGS_STAMP)
+$(OUT)/bench/%: bench/%.c $(wildcard bench/*.h) $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(call say,GUEST,$@) $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
 		-O2 -static -s -o $@ $<
 
 # For every VMM that starts guests by PVH.
-$(OUT)/bench/%-guest.elf: bench/%-guest.c tests/guest/lib/pvh.S $(GUEST_DEPS)
+$(OUT)/bench/%-guest.elf: bench/%-guest.c bench/driver.c $(wildcard bench/*.h) tests/guest/lib/pvh.S \
+		$(GUEST_DEPS)
 	@mkdir -p $(@D)
 	$(call say,GUEST,$@) $(GUEST_CC) $(GUEST_CFLAGS) -O2 $(GUEST_LDFLAGS) -o $@ $< \
-		tests/guest/lib/pvh.S $(GUEST_LIB)
+		bench/driver.c tests/guest/lib/pvh.S $(GUEST_LIB)
 .PHONY: bench
 bench: $(BENCH_TOOLS)
 
