@@ -130,7 +130,7 @@ static char *boot_cmdline(const struct vm_config *cfg)
 /* Loads the kernel and says where it ends. */
 static int boot_load_kernel(struct vm *vm, uint64_t *end)
 {
-	struct image image = {.path = vm->cfg->kernel};
+	struct image image = {.path = vm->cfg->kernel, .keep = vm->cfg->rootfs};
 	uint64_t size;
 	int fd = boot_open("kernel", image.path, &size), ret;
 	void *map;

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "kvm/cache.h"
 #include "kvm/log.h"
 #include "kvm/memory.h"
 #include "kvm/util.h"
@@ -167,7 +169,10 @@ static int image_bad_stream(const struct image *image, int err)
 	if (err == -ENOTSUP)
 		return image_refuse(image, "compressed in a way that this lkvm was built without "
 					   "(see `lkvm version`)");
-	return image_refuse(image, "truncated or damaged: it does not unpack");
+	if (err == -EINVAL)
+		return image_refuse(image, "truncated or damaged: it does not unpack");
+	log_error("kernel %s: cannot unpack it: %s", image->path, strerror(-err));
+	return err;
 }
 
 int image_probe(struct image *image, bool is_32)
@@ -214,14 +219,32 @@ static uint64_t image_room(const struct memory *mem, uint64_t gpa)
 	return 0;
 }
 
+/* As unpack(). */
+static ssize_t image_unpack(const struct image *image, void *to, uint64_t room)
+{
+	uint64_t len = 0;
+	int fd, ret;
+
+	if (!image->keep || image->format == UNPACK_STORED)
+		return unpack(image->format, image->bytes, image->len, to, room);
+	fd = cache_unpack(image->format, image->bytes, image->len, image->size, room - 1, &len);
+	if (fd == -EFBIG)
+		return (ssize_t)room;
+	if (fd < 0)
+		return fd;
+	len = MIN(len, room); /* one that was kept knows nothing of this room */
+	ret = pread_full(fd, to, len, 0);
+	close(fd);
+	return ret < 0 ? ret : (ssize_t)len;
+}
+
 int image_load(struct image *image, const struct memory *mem, uint64_t gpa)
 {
 	uint64_t room = image_room(mem, gpa);
 	ssize_t len = 0;
 
 	if (room && room >= image->size) {
-		len = unpack(image->format, image->bytes, image->len, guest_ptr(mem, gpa, room),
-			     room);
+		len = image_unpack(image, guest_ptr(mem, gpa, room), room);
 		if (len < 0)
 			return image_bad_stream(image, len);
 		if ((uint64_t)len < image->file_size)

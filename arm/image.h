@@ -18,6 +18,7 @@ struct image {
 	const uint8_t *bytes;
 	size_t len;
 	enum unpack_format format;
+	bool keep; /* what it unpacks to is kept for the next time (kvm/cache.h) */
 
 	uint64_t text_offset; /* where it goes, from a multiple of 2 MiB */
 	uint64_t size;	      /* of the RAM that it needs from there, its .bss included */

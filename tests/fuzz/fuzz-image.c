@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: arm/image.c util/unpack.c util/util.c util/log.c */
+/* links: arm/image.c util/cache.c util/unpack.c util/util.c util/log.c */
 /* libs: zlib libzstd liblzma */
 /*
  * arm64 and arm kernel images under a fuzzer: the formats that arm/image.c tells apart, packed or

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: arm/boot.c arm/image.c util/unpack.c memory.c util/util.c util/log.c */
+/* links: arm/boot.c arm/image.c util/cache.c util/unpack.c memory.c util/util.c util/log.c */
 /* libs: zlib libzstd liblzma */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: arm/image.c util/unpack.c util/util.c util/log.c */
+/* links: arm/image.c util/cache.c util/unpack.c util/util.c util/log.c */
 /* libs: zlib libzstd liblzma */
 #include <errno.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,12 @@
 #include "kvm/util.h"
 
 #define RAM_SIZE (4 * MIB)
+
+#ifdef HAVE_XXHASH
+#define CACHE_KEEPS 1
+#else
+#define CACHE_KEEPS 0
+#endif
 
 /* An Image as the kernel's build makes them: header, PE header, one section, then the code. */
 #define KERNEL_SIZE 0x3000
@@ -138,6 +145,59 @@ static void test_gzip(void **state)
 	check_loads(packed, len);
 	memset(packed + len, 0x55, 100); /* what follows the stream is nobody's business */
 	check_loads(packed, len + 100);
+}
+
+static unsigned int nr_kept(const char *dir)
+{
+	char pattern[100];
+	glob_t found;
+	unsigned int n;
+
+	snprintf(pattern, sizeof(pattern), "%s/lkvm/unpacked/*", dir);
+	n = glob(pattern, 0, NULL, &found) == 0 ? (unsigned int)found.gl_pathc : 0;
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(truncate(found.gl_pathv[i], 1000), 0);
+	globfree(&found);
+	return n;
+}
+
+/* Where asked for, unpacked once; what is kept may be damaged, or too large for this machine. */
+static void test_kept(void **state)
+{
+	char dir[] = "/tmp/test-arm-image.XXXXXX", command[100];
+	uint8_t packed[2 * KERNEL_SIZE];
+	size_t len = gzip(packed, sizeof(packed), kernel, sizeof(kernel));
+	struct image img;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	setenv("XDG_CACHE_HOME", dir, 1);
+	check_loads(packed, len);
+	assert_int_equal(nr_kept(dir), 0);
+	for (int i = 0; i < 4; i++) {
+		memset(ram, 0, RAM_SIZE);
+		img = image(packed, len);
+		img.keep = true;
+		assert_int_equal(image_probe(&img, false), 0);
+		assert_int_equal(image_load(&img, &mem, LAYOUT_RAM + KERNEL_TEXT), 0);
+		assert_int_equal(img.size, KERNEL_MEM);
+		assert_memory_equal(ram + KERNEL_TEXT, kernel, KERNEL_SIZE);
+		if (i == 1)
+			assert_int_equal(nr_kept(dir), CACHE_KEEPS);
+	}
+	img.size = 0; /* as if it did not say */
+	assert_int_equal(quietly_load(&img, LAYOUT_RAM + RAM_SIZE - KERNEL_SIZE), -ENOMEM);
+	assert_int_equal(quietly_load(&img, LAYOUT_RAM + RAM_SIZE - KERNEL_SIZE - 1), 0);
+	img.len -= 8;
+	assert_int_equal(quietly_load(&img, LAYOUT_RAM), -ENOEXEC);
+	img = image(kernel, sizeof(kernel)); /* nothing is gained by keeping this */
+	img.keep = true;
+	assert_int_equal(image_probe(&img, false), 0);
+	assert_int_equal(image_load(&img, &mem, LAYOUT_RAM), 0);
+	assert_int_equal(nr_kept(dir), CACHE_KEEPS);
+	unsetenv("XDG_CACHE_HOME");
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
 }
 
 static size_t zboot(uint8_t *out, const char *type, const void *payload, size_t len)
@@ -292,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gzip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_kernel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flat, setup, teardown),
