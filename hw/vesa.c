@@ -242,13 +242,15 @@ static uint16_t vesa_dispi_read(const struct vesa *vesa, unsigned int nr)
 static void vesa_dispi_write(struct vesa *vesa, unsigned int nr, uint16_t val)
 {
 	uint16_t reg[VESA_NR_REGS];
-	bool enable = nr == VESA_ENABLE && val & VESA_ENABLED;
+	/* Only that begins a mode: of a driver that writes it once more the picture stays as it is. */
+	bool begins =
+		nr == VESA_ENABLE && val & VESA_ENABLED && !(vesa->reg[VESA_ENABLE] & VESA_ENABLED);
 
 	if (nr == VESA_BANK || nr == VESA_VIRT_HEIGHT || nr == VESA_VIDEO_MEMORY)
 		return;
 	memcpy(reg, vesa->reg, sizeof(reg));
 	reg[nr] = val;
-	if (enable && !(vesa->reg[VESA_ENABLE] & VESA_ENABLED)) {
+	if (begins) {
 		reg[VESA_VIRT_WIDTH] = reg[VESA_XRES];
 		reg[VESA_X_OFFSET] = reg[VESA_Y_OFFSET] = 0;
 	}
@@ -259,7 +261,7 @@ static void vesa_dispi_write(struct vesa *vesa, unsigned int nr, uint16_t val)
 		return;
 	}
 	memcpy(vesa->reg, reg, sizeof(reg));
-	if (enable && !(val & VESA_NO_CLEAR))
+	if (begins && !(val & VESA_NO_CLEAR))
 		memset(vesa->vram, 0,
 		       (size_t)reg[VESA_VIRT_WIDTH] * (reg[VESA_BPP] / 8) * reg[VESA_YRES]);
 	vesa->all = true;

@@ -429,6 +429,25 @@ static void test_modes(void **state)
 	assert_true(vesa_check_mode(640, 480, 8, "-") < 0);
 }
 
+/* A mode begins with a black screen, unless it is not to; one that is set already is left alone. */
+static void test_clear(void **state)
+{
+	(void)state;
+	machine.vram[0] = machine.vram[WIDTH * HEIGHT * 4] = 0x55;
+	dispi_write(9, 10);
+	dispi_write(4, 0x41);
+	assert_int_equal(machine.vram[0], 0x55);
+	assert_int_equal(dispi_read(9), 10);
+	dispi_write(4, 0);
+	dispi_write(4, 0xc1);
+	assert_int_equal(machine.vram[0], 0x55);
+	assert_int_equal(dispi_read(9), 0);
+	dispi_write(4, 0);
+	dispi_write(4, 0x41);
+	assert_int_equal(machine.vram[0], 0);
+	assert_int_equal(machine.vram[WIDTH * HEIGHT * 4], 0x55);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +457,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_log_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clear, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
