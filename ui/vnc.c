@@ -31,8 +31,11 @@
 #define VNC_MAX_VIEWERS 16
 /* A viewer that has not got through its handshake in this time is dropped. */
 #define VNC_HANDSHAKE_NS UINT64_C(30000000000)
+/* In this time it is not dropped either when another wants its place. */
+#define VNC_GRACE_NS	 UINT64_C(2000000000)
 #define VNC_KEEPALIVE_S	 15
 #define VNC_TICK_MS	 20   /* how often the rest of a handshake's message is looked for */
+#define VNC_CROWD_MS	 100  /* how often a place is looked for, while somebody waits for one */
 #define VNC_PENALTY_MS	 1000 /* that a wrong password keeps a viewer's place */
 #define VNC_MAX_PASSWORD 8    /* what RFB's authentication uses of it (RFC 6143 §7.2.2) */
 
@@ -72,6 +75,7 @@ struct vnc_viewer {
 	pthread_t thread;
 	int fd;	     /* the connection; the library has a duplicate, and closes that */
 	int wake_fd; /* there is something new to show */
+	uint64_t since;
 
 	/* Of the thread. */
 	uint32_t *frame; /* the screen's picture */
@@ -86,6 +90,7 @@ struct vnc_viewer {
 struct vnc {
 	struct seat *seat;
 	struct vnc_listener listener;
+	bool crowded; /* somebody waits for a place; of the display's thread */
 	int wake_fd;
 	char password[VNC_MAX_PASSWORD + 1];
 	char *passwords[2]; /* what libvncserver wants: a list that ends with NULL */
@@ -435,7 +440,6 @@ static void vnc_talk(struct vnc_viewer *viewer, rfbClientPtr client)
 	struct pollfd fds[] = {{.fd = viewer->fd, .events = POLLIN},
 			       {.fd = viewer->wake_fd, .events = POLLIN}};
 	bool shaking, watching = false;
-	uint64_t since = now_ns();
 	eventfd_t count;
 
 	while (client->sock != RFB_INVALID_SOCKET) {
@@ -445,7 +449,7 @@ static void vnc_talk(struct vnc_viewer *viewer, rfbClientPtr client)
 			watching = vnc_is_watching(viewer);
 			vnc_catch_up(viewer);
 		}
-		if (shaking && now_ns() - since > VNC_HANDSHAKE_NS)
+		if (shaking && now_ns() - viewer->since > VNC_HANDSHAKE_NS)
 			rfbCloseClient(client);
 		else if (shaking && fds[0].revents)
 			vnc_shake_hands(viewer, client);
@@ -496,23 +500,46 @@ static void vnc_dismiss(struct vnc_viewer *viewer)
 	viewer->state = VNC_FREE;
 }
 
-/* Takes over fd. vnc.lock is held. */
-static void vnc_welcome(struct vnc *vnc, int fd)
+/* NULL: they are all taken. vnc.lock is held. */
+static struct vnc_viewer *vnc_find_place(struct vnc *vnc)
 {
-	struct vnc_viewer *viewer = vnc->viewer;
+	for (struct vnc_viewer *v = vnc->viewer; v < vnc->viewer + VNC_MAX_VIEWERS; v++)
+		if (v->state == VNC_FREE)
+			return v;
+	return NULL;
+}
+
+/*
+ * Of those that have not got through their handshake the one that has had the most time for it makes
+ * room, lest some who only hold places keep all others out. False when there is none, and thus will be
+ * no room. vnc.lock is held.
+ */
+static bool vnc_make_room(struct vnc *vnc)
+{
+	struct vnc_viewer *oldest = NULL;
+
+	for (struct vnc_viewer *v = vnc->viewer; v < vnc->viewer + VNC_MAX_VIEWERS; v++) {
+		if (v->state == VNC_ENDED)
+			return true;
+		if (v->state == VNC_SHAKING && (!oldest || v->since < oldest->since))
+			oldest = v;
+	}
+	if (oldest && now_ns() - oldest->since > VNC_GRACE_NS)
+		shutdown(oldest->fd, SHUT_RDWR); /* its thread ends */
+	return oldest;
+}
+
+/* Takes over fd. vnc.lock is held. */
+static void vnc_welcome(struct vnc_viewer *viewer, int fd)
+{
 	int on = 1, seconds = VNC_KEEPALIVE_S;
 
-	while (viewer < vnc->viewer + VNC_MAX_VIEWERS && viewer->state != VNC_FREE)
-		viewer++;
-	if (viewer == vnc->viewer + VNC_MAX_VIEWERS) {
-		close(fd);
-		return;
-	}
 	/* A viewer whose machine or network is gone leaves its place in minutes. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
 	viewer->fd = fd;
+	viewer->since = now_ns();
 	viewer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (viewer->wake_fd >= 0 &&
 	    pthread_create(&viewer->thread, NULL, vnc_thread, viewer) == 0) {
@@ -522,6 +549,23 @@ static void vnc_welcome(struct vnc *vnc, int fd)
 	if (viewer->wake_fd >= 0)
 		close(viewer->wake_fd);
 	close(fd);
+}
+
+/* Somebody knocks. vnc.lock is held. */
+static void vnc_answer(struct vnc *vnc, int listen_fd)
+{
+	struct vnc_viewer *place = vnc_find_place(vnc);
+	int fd;
+
+	if (!place && vnc_make_room(vnc)) {
+		vnc->crowded = true;
+		return;
+	}
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0 && place)
+		vnc_welcome(place, fd);
+	else if (fd >= 0)
+		close(fd);
 }
 
 /* The picture is that of this moment. */
@@ -542,14 +586,17 @@ static void vnc_run(void *be, unsigned int timeout_ms)
 	struct vnc *vnc = be;
 	struct pollfd fds[VNC_MAX_LISTEN + 1];
 	unsigned int nr = vnc->listener.nr;
+	bool crowded = vnc->crowded;
 	eventfd_t count;
-	int fd;
 
 	vnc_show(vnc);
+	/* Who waits for a place would end the poll at once. */
 	for (unsigned int i = 0; i < nr; i++)
-		fds[i] = (struct pollfd){.fd = vnc->listener.fd[i], .events = POLLIN};
+		fds[i] =
+			(struct pollfd){.fd = crowded ? -1 : vnc->listener.fd[i], .events = POLLIN};
 	fds[nr] = (struct pollfd){.fd = vnc->wake_fd, .events = POLLIN};
-	if (poll(fds, nr + 1, (int)timeout_ms) <= 0)
+	vnc->crowded = false;
+	if (poll(fds, nr + 1, (int)(crowded ? MIN(timeout_ms, VNC_CROWD_MS) : timeout_ms)) <= 0)
 		return;
 	if (fds[nr].revents)
 		eventfd_read(vnc->wake_fd, &count);
@@ -557,11 +604,9 @@ static void vnc_run(void *be, unsigned int timeout_ms)
 	for (unsigned int i = 0; i < VNC_MAX_VIEWERS; i++)
 		if (vnc->viewer[i].state == VNC_ENDED)
 			vnc_dismiss(&vnc->viewer[i]);
-	for (unsigned int i = 0; i < nr; i++) {
-		fd = fds[i].revents ? accept4(fds[i].fd, NULL, NULL, SOCK_CLOEXEC) : -1;
-		if (fd >= 0)
-			vnc_welcome(vnc, fd);
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		if (fds[i].revents)
+			vnc_answer(vnc, fds[i].fd);
 	pthread_mutex_unlock(&vnc->lock);
 }
 

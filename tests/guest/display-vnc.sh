@@ -187,6 +187,17 @@ harm drag
 harm crowd
 ! gone "$vm" || fail "a viewer ended the VM"
 
+# Connections that say nothing hold all places: the oldest of them makes room.
+waiting=()
+for i in $(seq 16); do
+	exec {knock}<>"/dev/tcp/127.0.0.1/$port"
+	waiting+=("$knock")
+done
+rfb_open $port || fail "who says nothing keeps others out"
+picture "$WORK/crowded.raw"
+rfb_close
+for knock in "${waiting[@]}"; do exec {knock}>&-; done
+
 # A page in somebody's browser may connect to this port.
 exec {web}<>"/dev/tcp/127.0.0.1/$port"
 printf '%s\r\n' 'GET / HTTP/1.1' 'Host: localhost' 'Upgrade: websocket' 'Connection: Upgrade' \
