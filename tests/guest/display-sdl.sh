@@ -128,3 +128,13 @@ wait_for found_close || fail "no window"
 wait_out '^button'
 reap
 expect_status 0
+
+# A guest that does not go is not asked again.
+start power-button.elf --name close --sdl -p ignore=1
+wait_out '^ready'
+wait_for found_close || fail "no window"
+"$WORK/x-close" "$window"
+asked_twice() { "$WORK/x-close" "$window"; gone "$vm"; }
+wait_for asked_twice || fail "the window cannot be closed"
+reap
+expect_status 0

@@ -26,6 +26,8 @@ refused --vnc=:$number,nonsense=1
 refused --vnc=:70000
 refused --vnc --sdl
 expect_err '--sdl: there is --vnc already'
+refused --sdl --vnc
+expect_err '--vnc: there is --sdl already'
 
 start display.elf --name vnc --vnc=:$number -p "w=800 h=600 keys=1"
 wait_out '^ready'
@@ -237,7 +239,7 @@ expect_status 0
 
 # A password, a Unix socket.
 echo secret >"$WORK/password"
-LD_DEBUG=bindings LD_DEBUG_OUTPUT=$WORK/bindings start display.elf --name pass --vnc=:$number,password-file="$WORK/password" -p "keys=1"
+LD_DEBUG=bindings LD_DEBUG_OUTPUT=$WORK/bindings start display.elf --name pass --vnc=0.0.0.0:$number,password-file="$WORK/password" -p "keys=1"
 wait_out '^ready'
 ! rfb_open $port wrong || fail "a wrong password is let in"
 rfb_close
@@ -252,10 +254,12 @@ wait_out '^key 1e'
 rfb_close
 "$LKVM" stop --force pass
 reap
-start display.elf --name unix --vnc=unix="$WORK/vnc.sock" -p "keys=1"
-wait_out '^ready'
+start display.elf --name unix --vnc=unix="$WORK/vnc.sock" -p "hold=1"
+wait_out '^painted'
+wait_for sleeps || fail "a server without viewers does not sleep"
 [ "$(stat -c %a "$WORK/vnc.sock")" = 600 ] || fail "the socket's mode"
 [ "$(head -c 4 < <(exec socat -u "UNIX:$WORK/vnc.sock" -))" = 'RFB ' ] || fail "no RFB on the socket"
+wait_for sleeps || fail "a viewer that has gone keeps the server awake"
 "$LKVM" stop --force unix
 reap
 [ ! -e "$WORK/vnc.sock" ] || fail "the socket is still there"

@@ -106,6 +106,23 @@ static void test_device(int bdf)
 	ok(dispi_get(DISPI_ENABLE) & 1, "a mode is set");
 }
 
+/* What Linux draws on without a driver (struct screen_info, at 0 of its boot_params). */
+static void test_screen_info(void)
+{
+	uint64_t at = (uint64_t)boot_params;
+
+	if (!boot_params)
+		return;
+	ok(read8(at + 0x0f) == 0x23, "the kernel is told of a linear framebuffer");
+	ok(read32(at + 0x18) == vram, "which is video RAM");
+	ok(read16(at + 0x12) == width && read16(at + 0x14) == height &&
+		   read16(at + 0x16) == 8 * bytes,
+	   "in the mode that is set");
+	ok(read16(at + 0x24) == width * bytes, "with lines of that length");
+	ok(read8(at + 0x26) == (bytes == 2 ? 5 : 8) && read8(at + 0x27) == (bytes == 2 ? 11 : 16),
+	   "and red above");
+}
+
 static void test_refusals(void)
 {
 	uint32_t w = width, h = height, bpp = bytes * 8;
@@ -207,6 +224,7 @@ void test(void)
 	test_device(bdf);
 	get_mode();
 	print("mode %ux%ux%u\n", width, height, bytes * 8);
+	test_screen_info();
 	test_refusals();
 	if (option("w", 0))
 		set_mode(option("w", 0), option("h", 0), option("bpp", 32));

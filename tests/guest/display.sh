@@ -30,6 +30,7 @@ expect_out '^mode 1024x768x32'
 # Numbers as kvmtool takes them; modes that there cannot be.
 for words in 0x312:640x480x32 279:1024x768x16; do
 	run display.elf --vidmode "${words%:*}"
+	expect_ok
 	expect_out "^mode ${words#*:}"
 done
 for mode in 4096x2160 8193x1 0x0 640x480x8 640 0x999 99999999999x1; do
@@ -46,6 +47,7 @@ for mode in 640x480x32 1024x768x32 1920x1080x32 800x600x16 400x300x24; do
 	wait_out '^painted'
 	"$LKVM" screenshot card "$WORK/shot.png" || fail "$mode: no screenshot"
 	expect_card "$w" "$h" "$bpp"
+	wait_for sleeps || fail "$mode: a screen that stands still keeps lkvm awake"
 	[ -z "${LOGS:-}" ] || cp "$WORK/shot.png" "$LOGS/display-$mode.png"
 	! grep -q 'libpng\|libSDL\|vncserver' "/proc/$vm/maps" || fail "the VM maps display libraries"
 	"$LKVM" stop --force card

@@ -84,6 +84,15 @@ wait_out() {
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# No thread of the VM that runs wakes for a while.
+switches() { cat /proc/"$vm"/task/*/status | awk '/^voluntary/ { n += $2 } END { print n }'; }
+sleeps() {
+	local before
+	before=$(switches)
+	sleep 2
+	[ "$(switches)" = "$before" ]
+}
+
 # KVM with virtualisation hardware behind it, as opposed to KVM that emulates instructions.
 kvm_is_hardware() { grep -qwE 'vmx|svm' /proc/cpuinfo; }
 

@@ -9,10 +9,11 @@
 
 const char *command_line = "";
 uint32_t pvh_start_info;
+const uint8_t *boot_params;
 
 static unsigned int nr_passed, nr_failed;
 
-void guest_main(const uint8_t *boot_params);
+void guest_main(const uint8_t *params);
 
 void *memset(void *to, int c, size_t n)
 {
@@ -231,7 +232,7 @@ bool wait_until(bool (*condition)(void *arg), void *arg, uint32_t us)
 
 /* --- the beginning --- */
 
-static const char *find_command_line(const uint8_t *boot_params)
+static const char *find_command_line(void)
 {
 	uint64_t at;
 
@@ -245,10 +246,11 @@ static const char *find_command_line(const uint8_t *boot_params)
 	return at ? (const char *)at : "";
 }
 
-void guest_main(const uint8_t *boot_params)
+void guest_main(const uint8_t *params)
 {
 	exceptions_init();
-	command_line = find_command_line(boot_params);
+	boot_params = params;
+	command_line = find_command_line();
 	test();
 	finish();
 }

@@ -155,6 +155,7 @@ void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern const char *command_line;
 uint64_t option(const char *key, uint64_t fallback);
 extern uint32_t pvh_start_info; /* 0: this guest came in by another way */
+extern const uint8_t *boot_params; /* Linux's (zero-page.rst); NULL: by PVH */
 
 /* --- results --- */
 bool ok(bool condition, const char *name, ...) __attribute__((format(printf, 2, 3)));
