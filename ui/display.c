@@ -188,8 +188,8 @@ static void *display_thread(void *arg)
 
 void display_wake(struct display *display)
 {
-	atomic_store(&display->woken, true);
-	if (display->be)
+	/* Until it is heard, the same once more is no news: a guest can say it 100,000 times a second. */
+	if (!atomic_exchange(&display->woken, true) && display->be)
 		display->backend->wake(display->be);
 }
 

@@ -154,6 +154,7 @@ static uint16_t dispi_read(unsigned int nr)
 
 static struct {
 	atomic_bool watched;
+	atomic_uint nr_wakes;
 	/* Protects all below. */
 	pthread_mutex_t lock;
 	pthread_cond_t change;
@@ -226,6 +227,7 @@ static void people_run(void *be, unsigned int timeout_ms)
 static void people_wake(void *be)
 {
 	(void)be;
+	atomic_fetch_add(&people.nr_wakes, 1);
 	pthread_mutex_lock(&people.lock);
 	people.woken = true;
 	pthread_cond_broadcast(&people.change);
@@ -352,7 +354,9 @@ static void test_guest_talks(void **state)
 	logs_in(1);
 	atomic_store(&machine.talks, true);
 	display_wake(display);
+	atomic_store(&people.nr_wakes, 0);
 	assert_in_range(logs_in(1), 60, 125 + 1);
+	assert_in_range(atomic_load(&people.nr_wakes), 60, 125 + 1);
 	atomic_store(&people.watched, true);
 	assert_in_range(logs_in(1), 60, 125 + 2);
 	atomic_store(&machine.talks, false);
