@@ -179,10 +179,16 @@ int memory_map_slot(struct memory *mem, uint64_t gpa, uint64_t size, void *hva, 
 
 void memory_unmap_slot(struct memory *mem, int slot)
 {
-	memory_set_slot(mem, slot, 0, 0, NULL, 0);
+	if (!mem->retired)
+		memory_set_slot(mem, slot, 0, 0, NULL, 0);
 	pthread_mutex_lock(&mem->slot_lock);
 	mem->slot_used[slot] = 0;
 	pthread_mutex_unlock(&mem->slot_lock);
+}
+
+void memory_retire(struct memory *mem)
+{
+	mem->retired = true;
 }
 
 int memory_get_dirty(struct memory *mem, int slot, void *bitmap)

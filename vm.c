@@ -149,6 +149,7 @@ err_close:
 
 static void vm_power_off(struct vm *vm)
 {
+	memory_retire(&vm->mem);
 	vm_destroy_devices(vm);
 	vm_fini_vcpus(vm);
 	pci_fini(&vm->pci);

@@ -29,6 +29,7 @@ struct memory {
 	pthread_mutex_t slot_lock; /* protects slot_used */
 	uint8_t *slot_used;
 	unsigned int nr_slots;
+	bool retired;
 };
 
 /* vm_fd is KVM's; it stays the caller's. 0 or a negative errno. */
@@ -53,6 +54,11 @@ void *guest_ptr(const struct memory *mem, uint64_t gpa, uint64_t len);
  */
 int memory_map_slot(struct memory *mem, uint64_t gpa, uint64_t size, void *hva, uint32_t flags);
 void memory_unmap_slot(struct memory *mem, int slot);
+/*
+ * No vCPU runs any more, and KVM forgets the slots with the VM: from here on it is not asked to take each
+ * of them away, for which it would wait each time until nobody in the kernel looks at the old ones.
+ */
+void memory_retire(struct memory *mem);
 /*
  * Which pages of a slot with KVM_MEM_LOG_DIRTY_PAGES the guest has written since the last call: a bit
  * for each 4 KiB page (the host's page size), in 64-bit units. Any thread.

@@ -16,10 +16,12 @@
 #include "kvm/util.h"
 
 static int fake_errno;
+static unsigned int nr_ioctls;
 
 int ioctl(int fd, unsigned long request, ...)
 {
 	(void)fd, (void)request;
+	nr_ioctls++;
 	errno = fake_errno;
 	return fake_errno ? -1 : 0;
 }
@@ -84,6 +86,27 @@ static void test_slots_are_reused(void **state)
 	memory_fini(&mem);
 }
 
+/* With the VM about to go, slots go without a word to KVM. */
+static void test_retire(void **state)
+{
+	struct memory mem;
+	int slot;
+
+	(void)state;
+	fake_errno = 0;
+	assert_int_equal(memory_init(&mem, 3), 0);
+	slot = memory_map_slot(&mem, 0, 0x1000, &mem, 0);
+	nr_ioctls = 0;
+	memory_unmap_slot(&mem, slot);
+	assert_int_equal(nr_ioctls, 1);
+	slot = memory_map_slot(&mem, 0, 0x1000, &mem, 0);
+	memory_retire(&mem);
+	nr_ioctls = 0;
+	memory_unmap_slot(&mem, slot);
+	assert_int_equal(nr_ioctls, 0);
+	memory_fini(&mem);
+}
+
 static void test_errors(void **state)
 {
 	struct memory mem;
@@ -103,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_slots_are_reused),
+		cmocka_unit_test(test_retire),
 		cmocka_unit_test(test_errors),
 	};
 
