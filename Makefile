@@ -71,7 +71,6 @@ DEFINES += -DHAVE_$(1)
 endif
 endef
 
-$(eval $(call linked,SLIRP,slirp,libslirp,user networking off))
 $(eval $(call linked,URING,liburing,liburing,disks are served by threads))
 $(eval $(call linked,ZLIB,zlib,zlib,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,ZSTD,libzstd,libzstd,no qcow2 clusters and modules compressed by it))
@@ -80,6 +79,10 @@ $(eval $(call linked,LZMA,liblzma,liblzma,no modules compressed by it))
 $(eval $(call optional,XXHASH,libxxhash,libxxhash,what was unpacked is not kept))
 ifeq ($(HAVE_XXHASH),yes)
 DEFINES += -DHAVE_XXHASH
+endif
+$(eval $(call optional,SLIRP,slirp,libslirp,user networking off))
+ifeq ($(HAVE_SLIRP),yes)
+DEFINES += -DHAVE_SLIRP
 endif
 $(eval $(call optional,SDL,sdl2 x11,SDL2,--sdl off))
 $(eval $(call optional,VNC,libvncserver,libvncserver,--vnc off))
@@ -117,11 +120,10 @@ OBJS += 9p/params.o 9p/server.o 9p/op-name.o 9p/op-io.o 9p/op-attr.o 9p/fid.o 9p
 OBJS += 9p/wire.o 9p/iov.o
 OBJS += fs/params.o fs/virtiofsd.o fs/child.o
 OBJS += net/params.o net/tap.o net/stream.o net/passt.o net/vsock.o
-OBJS += $(if $(filter yes,$(HAVE_SLIRP)),net/user.o,net/user-stub.o)
 OBJS += ui/chardev.o ui/term.o ui/pty.o ui/port.o
-OBJS += ui/display.o ui/display-params.o ui/seat.o ui/keys.o ui/plugin.o
+OBJS += ui/display.o ui/display-params.o ui/seat.o ui/keys.o
 OBJS += util/log.o util/util.o util/options.o util/loop.o util/worker.o util/stream.o util/unix.o
-OBJS += util/base64.o util/device.o util/transport.o util/unpack.o util/cache.o
+OBJS += util/base64.o util/device.o util/transport.o util/unpack.o util/cache.o util/plugin.o
 OBJS_x86_64 := x86/arch.o x86/layout.o x86/ports.o x86/clock.o x86/cpuid.o x86/regs.o x86/dump.o
 OBJS_x86_64 += x86/boot.o x86/bzimage.o x86/elf.o x86/flat.o x86/firmware.o
 OBJS_x86_64 += x86/params.o x86/cmdline.o
@@ -155,22 +157,24 @@ $(FLAGS_STAMP): FORCE
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 
 # Parts that need large libraries are shared objects, loaded when asked for (kvm/plugin.h). What they
-# use of lkvm stands in ui/plugin.list.
+# use of lkvm stands in util/plugin.list.
 PLUGINS := $(if $(filter yes,$(HAVE_SDL)),sdl) $(if $(filter yes,$(HAVE_VNC)),vnc)
-PLUGINS += $(if $(filter yes,$(HAVE_PNG)),png)
+PLUGINS += $(if $(filter yes,$(HAVE_PNG)),png) $(if $(filter yes,$(HAVE_SLIRP)),user)
 PLUGIN_SOURCES_sdl := ui/sdl.c
 PLUGIN_SOURCES_vnc := ui/vnc.c ui/vnc-listen.c
 PLUGIN_SOURCES_png := ui/png.c
+PLUGIN_SOURCES_user := net/user.c
 PLUGIN_LIB_sdl := sdl2 x11
 PLUGIN_LIB_vnc := libvncserver
 PLUGIN_LIB_png := libpng
+PLUGIN_LIB_user := slirp
 PLUGIN_FILES := $(patsubst %,$(OUT)/lkvm-%.so,$(PLUGINS))
 
 .PHONY: all
 all: $(LKVM) $(PLUGIN_FILES)
 
-$(LKVM): $(addprefix $(OUT)/,$(OBJS)) ui/plugin.list
-	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=ui/plugin.list -o $@ \
+$(LKVM): $(addprefix $(OUT)/,$(OBJS)) util/plugin.list
+	$(call say,LINK,$@) $(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=util/plugin.list -o $@ \
 		$(filter %.o,$^) $(LDLIBS_ALL) -ldl
 
 define plugin_rule

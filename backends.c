@@ -11,6 +11,7 @@
 #include "kvm/chardev.h"
 #include "kvm/instance.h"
 #include "kvm/log.h"
+#include "kvm/plugin.h"
 #include "kvm/util.h"
 #include "kvm/vhost-user.h"
 #include "kvm/virtio-models.h"
@@ -103,6 +104,13 @@ static void backends_close_fs(struct vm *vm)
 
 /* --- NICs --- */
 
+static struct net_backend *backends_open_user_nic(const struct nic_params *nic)
+{
+	const struct net_driver *user = plugin_load("user", NET_USER_SYMBOL, "--network user");
+
+	return user ? user->open(nic) : NULL;
+}
+
 static int backends_open_nics(struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->cfg->nr_nics; i++) {
@@ -112,7 +120,7 @@ static int backends_open_nics(struct vm *vm)
 			continue;
 		vm->nic[i] = nic->mode == NIC_TAP     ? net_tap_open(nic)
 			     : nic->mode == NIC_PASST ? net_stream_open(nic)
-						      : net_user_open(nic);
+						      : backends_open_user_nic(nic);
 		if (!vm->nic[i])
 			return -EIO;
 		if (nic->have_mac)

@@ -485,3 +485,5 @@ out_free:
 	user_free(user);
 	return NULL;
 }
+
+const struct net_driver net_user = {.open = net_user_open};

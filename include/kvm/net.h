@@ -82,7 +82,7 @@ struct nic_params {
 	enum nic_mode mode;
 	enum transport transport;
 	const char *tapif, *script, *downscript;
-	const char *socket; /* passt's; NULL: we run it */
+	const char *socket;		  /* passt's; NULL: we run it */
 	struct in_addr guest_ip, host_ip; /* 0: the mode's default */
 	unsigned int nr_fds;		  /* an inherited tap's queues */
 	int fd[NET_MAX_PAIRS];
@@ -101,9 +101,19 @@ struct nic_params {
 
 /* NULL after one error line. Strings of nic are used until the back end is closed. */
 struct net_backend *net_tap_open(const struct nic_params *nic);
-struct net_backend *
-net_user_open(const struct nic_params *nic); /* error when built without slirp */
+struct net_backend *net_user_open(const struct nic_params *nic);
 struct net_backend *net_stream_open(const struct nic_params *nic);
+
+/*
+ * User networking's libraries are large: it is a plugin (plugin.h), "user", which exports this under the
+ * name of NET_USER_SYMBOL.
+ */
+#define NET_USER_SYMBOL "net_user"
+struct net_driver {
+	struct net_backend *(*open)(const struct nic_params *nic);
+};
+extern const struct net_driver net_user;
+
 static inline void net_backend_close(struct net_backend *be)
 {
 	if (be)

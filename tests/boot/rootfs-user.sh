@@ -6,7 +6,7 @@
 . "$TESTS/rig/lib.sh"
 chmod 755 "$WORK"
 mkdir -m 777 "$WORK/user"
-cp "$LKVM" "$WORK/lkvm"
+cp "$LKVM" "${LKVM%/*}"/lkvm-*.so "$WORK"
 
 # for_user FLAVOUR: a kernel and its modules where the user may look: $WORK/FLAVOUR.
 for_user() {

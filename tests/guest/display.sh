@@ -49,7 +49,7 @@ for mode in 640x480x32 1024x768x32 1920x1080x32 800x600x16 400x300x24; do
 	expect_card "$w" "$h" "$bpp"
 	wait_for sleeps || fail "$mode: a screen that stands still keeps lkvm awake"
 	[ -z "${LOGS:-}" ] || cp "$WORK/shot.png" "$LOGS/display-$mode.png"
-	! grep -q 'libpng\|libSDL\|vncserver' "/proc/$vm/maps" || fail "the VM maps display libraries"
+	! grep -q 'libpng\|libslirp\|libSDL\|vncserver' "/proc/$vm/maps" || fail "the VM maps display libraries"
 	"$LKVM" stop --force card
 	reap
 	expect_status 0
@@ -70,7 +70,7 @@ expect_ok
 # Without a display, nothing that has to do with one is in the process.
 start echo.elf --name none
 wait_out '^ready'
-! grep 'lkvm-[a-z]*\.so\|libSDL\|libX11\|libwayland\|vncserver\|libpng\|libjpeg' "/proc/$vm/maps" ||
+! grep 'lkvm-[a-z]*\.so\|libslirp\|libglib\|libSDL\|libX11\|libwayland\|vncserver\|libpng\|libjpeg' "/proc/$vm/maps" ||
 	fail "the VM maps display libraries"
 ! "$LKVM" screenshot none "$WORK/none.png" 2>"$err" || fail "a picture without a display"
 expect_err 'no display'

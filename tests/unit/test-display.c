@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: ui/display.c ui/display-params.c ui/seat.c ui/keys.c ui/plugin.c hw/edid.c util/base64.c util/loop.c util/options.c util/log.c util/util.c */
+/* links: ui/display.c ui/display-params.c ui/seat.c ui/keys.c util/plugin.c hw/edid.c util/base64.c util/loop.c util/options.c util/log.c util/util.c */
 /* What lies between a display device, people and their keys. */
 #include <setjmp.h>
 #include <stdarg.h>
