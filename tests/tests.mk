@@ -101,12 +101,18 @@ BENCH_TOOLS :=
 ifeq ($(ARCH),x86_64)
 BENCH_TOOLS += $(patsubst %.c,$(OUT)/%,$(wildcard bench/*-tool.c))
 BENCH_TOOLS += $(patsubst %.c,$(OUT)/%.elf,$(wildcard bench/*-guest.c))
+BENCH_TOOLS += $(patsubst %.S,$(OUT)/%.bin,$(wildcard bench/*.S))
 endif
 
 $(OUT)/bench/%: bench/%.c $(wildcard bench/*.h) $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(call say,GUEST,$@) $(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(if $(WERROR),-Werror) \
 		-O2 -static -s -o $@ $<
+
+$(OUT)/bench/%.bin: bench/%.S tests/guest/guest.mk
+	@mkdir -p $(@D)
+	$(call say,GUEST,$@) $(GUEST_CC) -nostdlib -static -no-pie -Wl,--build-id=none \
+		-Wl,--oformat=binary -Wl,-Ttext=0 -Wl,-e0 -o $@ $<
 
 # For every VMM that starts guests by PVH.
 $(OUT)/bench/%-guest.elf: bench/%-guest.c bench/driver.c $(wildcard bench/*.h) tests/guest/lib/pvh.S \
