@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "guest/protocol.h"
+#include "kvm/exit-code.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/multiport.h"
@@ -34,7 +35,8 @@ struct agent {
 	int winsize_fd; /* of SIGWINCH; -1: there is no terminal */
 	int null_fd;	/* in place of a stdin or stdout that is closed */
 	struct loop_source *source, *closed_source, *winsize_source;
-	atomic_uint closed; /* ports that the guest has closed; set by the device's worker */
+	/* Ports that the guest has closed, whose output got lost; set by the device's worker. */
+	atomic_uint closed, lost;
 
 	bool started, exited;
 	unsigned int status;
@@ -165,6 +167,14 @@ static void agent_port_closed(void *arg, unsigned int port)
 	eventfd_write(agent->closed_fd, 1);
 }
 
+/* On the device's worker. */
+static void agent_port_lost(void *arg, unsigned int port)
+{
+	struct agent *agent = arg;
+
+	atomic_fetch_or(&agent->lost, 1u << port);
+}
+
 static void agent_closed_event(void *arg, uint32_t events)
 {
 	struct agent *agent = arg;
@@ -214,7 +224,8 @@ int agent_exec(struct agent *agent, const char *conf, size_t len, int fd)
 bool agent_exit_status(const struct agent *agent, int *status)
 {
 	if (agent->exited && agent->status != GUEST_STATUS_FAILED)
-		*status = (int)agent->status;
+		*status = agent->status || !atomic_load(&agent->lost) ? (int)agent->status
+								      : EXIT_HOST_ERROR;
 	else if (agent->exited && agent->started)
 		*status = GUEST_STATUS_FAILED; /* that is what the command said itself */
 	else if (agent->signo)
@@ -243,8 +254,10 @@ static void agent_plan_ports(struct agent *agent)
 	const int control = agent->fd[1];
 	struct port_params *port = agent->ports.port;
 
-	agent->ports = (struct multiport_params){
-		.nr = GUEST_NR_PORTS, .closed = agent_port_closed, .arg = agent};
+	agent->ports = (struct multiport_params){.nr = GUEST_NR_PORTS,
+						 .closed = agent_port_closed,
+						 .lost = agent_port_lost,
+						 .arg = agent};
 	port[GUEST_PORT_STDIN] = (struct port_params){.name = "stdin", .in_fd = in, .out_fd = -1};
 	port[GUEST_PORT_STDOUT] =
 		(struct port_params){.name = "stdout", .in_fd = -1, .out_fd = out};

@@ -28,8 +28,6 @@ static unsigned int port_rx_queue(const struct port *port)
 
 /* --- input --- */
 
-/* --- input --- */
-
 static void port_close_in(struct port *port)
 {
 	loop_remove(port->in_src);
@@ -129,6 +127,15 @@ void multiport_port_receive(struct port *port)
 
 /* --- output --- */
 
+static void port_lost(const struct port *port, int err)
+{
+	const struct multiport_params *params = port->ports->params;
+
+	log_error("%s: %s", port_params(port)->name, strerror(err));
+	if (params->lost)
+		params->lost(params->arg, port->nr);
+}
+
 /* Writes what is left of the pending chain; false: the file takes no more now. */
 static bool port_send(struct port *port)
 {
@@ -143,7 +150,7 @@ static bool port_send(struct port *port)
 		}
 		if (n < 0) {
 			if (n != -EPIPE)
-				log_error("%s: %s", port_params(port)->name, strerror(-n));
+				port_lost(port, (int)-n);
 			port_close_out(port);
 			port_hang_up(port);
 			break;

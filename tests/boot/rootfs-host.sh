@@ -12,6 +12,18 @@ sum=$(sha256sum <"$WORK/data")
 [ "$(sha256sum <"$WORK/out")" = "$sum" ] || fail "64 MiB came back changed on stdout"
 [ "$(sha256sum <"$WORK/err")" = "$sum" ] || fail "64 MiB came back changed on stderr"
 rm "$WORK/data" "$WORK/out" "$WORK/err"
+# Who is not read any more hears of it, as anywhere; what cannot be written is no success.
+# lost STATUS COMMAND...: its output goes to this function's stdout.
+lost() {
+	local want=$1 status=0
+	shift
+	timeout "$LIMIT" "$LKVM" sandbox -k "$KERNEL_GENERIC" -c 1 -m 512M -- "$@" </dev/null 2>"$WORK/err" || status=$?
+	[ $status = "$want" ] || fail "'$*' ended with $status, not $want: $(cat "$WORK/err")"
+}
+lost 141 yes | head -n 1 >"$WORK/out"
+is "$WORK/out" y
+lost 1 echo text >/dev/full
+grep -q 'stdout: No space left on device' "$WORK/err" || fail "no word of the full disk: $(cat "$WORK/err")"
 nr() { find "$1" -type f | wc -l; }
 [ "$(nr "$HOME/.cache/lkvm")" -gt 0 ] || fail "nothing was kept in HOME"
 step "64 MiB"

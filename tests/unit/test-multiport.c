@@ -38,7 +38,7 @@ struct setup {
 	struct multiport_params params;
 	struct virtio_device *vdev;
 	int in[2], out[2]; /* pipes; [0] is read from */
-	atomic_uint nr_closed;
+	atomic_uint nr_closed, nr_lost;
 };
 
 static void closed(void *arg, unsigned int port)
@@ -47,6 +47,14 @@ static void closed(void *arg, unsigned int port)
 
 	assert(port == PORT);
 	s->nr_closed++;
+}
+
+static void lost(void *arg, unsigned int port)
+{
+	struct setup *s = arg;
+
+	assert(port == PORT);
+	s->nr_lost++;
 }
 
 static void kick(struct setup *s, unsigned int q)
@@ -117,6 +125,7 @@ static int setup_init(void **state)
 		.port = {{.name = "none", .in_fd = -1, .out_fd = -1},
 			 {.name = "pipe", .in_fd = s->in[0], .out_fd = s->out[1]}},
 		.closed = closed,
+		.lost = lost,
 		.arg = s,
 	};
 	s->vdev = multiport_create(&s->ram.mem, "ports", &s->params);
@@ -240,6 +249,7 @@ static void a_reader_that_goes(void **state)
 	assert_true(drv_wait_used(&s->q[TX], &id, &len));
 	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
 	assert_true(DRV_WAIT(s->nr_closed == 1));
+	assert_int_equal(s->nr_lost, 0);
 }
 
 /* Ports and events that do not exist, and messages that are too short. */
@@ -303,6 +313,27 @@ static void send_text(struct setup *s, const char *text)
 	assert_true(drv_add(&s->q[TX], &buf, 1, 0, 0) >= 0);
 	kick(s, TX);
 	assert_true(drv_wait_used(&s->q[TX], &id, &len));
+}
+
+/* The rest is dropped, and the loss is known by the time the port is closed. */
+static void a_disk_that_is_full(void **state)
+{
+	const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct setup *s =
+		setup_port(&(struct port_params){.name = "full", .in_fd = -1, .out_fd = full});
+
+	(void)state;
+	s->params.closed = closed;
+	s->params.lost = lost;
+	s->params.arg = s;
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	send_text(s, "text");
+	send_text(s, "more");
+	tell(s, PORT, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	assert_true(DRV_WAIT(s->nr_closed == 1));
+	assert_int_equal(s->nr_lost, 1);
+	teardown_port(s);
+	close(full);
 }
 
 /* One client after the other; the guest is told of each. */
@@ -409,6 +440,7 @@ int main(void)
 		TEST(closing_waits_for_the_reader),
 		TEST(a_reader_that_goes),
 		TEST(nonsense_is_ignored),
+		cmocka_unit_test(a_disk_that_is_full),
 		cmocka_unit_test(clients_of_a_socket),
 		cmocka_unit_test(console_on_a_pty),
 	};
