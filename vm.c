@@ -443,6 +443,8 @@ static int vm_init_events(struct vm *vm)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGHUP);
+	if (vm->cfg->rootfs) /* a command's, like the others */
+		sigaddset(&mask, SIGQUIT);
 	sigaddset(&mask, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, &mask, NULL);
 

@@ -34,6 +34,12 @@ static int rootfs_parse_share(const struct option_spec *opt, const char *word)
 		log_error("--%s %s: %m", opt->long_name, word);
 		return -EINVAL;
 	}
+	if (!strcmp(path, "/")) {
+		log_error("--%s %s: that is the root itself, which --rw makes writable",
+			  opt->long_name, word);
+		free(path);
+		return -EINVAL;
+	}
 	if (rootfs->nr_shares == ROOTFS_MAX_SHARES - 1) {
 		log_error("--%s %s: more than %d folders", opt->long_name, word,
 			  ROOTFS_MAX_SHARES - 1);

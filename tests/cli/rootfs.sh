@@ -50,6 +50,20 @@ refused 'modules in other are for 6\.2-other, kernel halts is 6\.1-test' --modul
 refused '--modules empty: no modules for kernel 6\.1-test' --modules empty
 refused '--modules gone: no modules for kernel 6\.1-test' --modules gone
 accepted --modules no-9p --files virtiofs
+refused 'lacks CONFIG_NET_9P_VIRTIO, .*it has virtiofs' --modules no-9p --files 9p
+# A host without virtiofsd.
+cat >hide <<'END'
+#!/bin/sh
+for file in /usr/libexec/virtiofsd /usr/lib/virtiofsd /usr/lib/virtiofsd/virtiofsd /usr/lib/qemu/virtiofsd; do
+	[ ! -f $file ] || mount --bind /dev/null $file || exit 1
+done
+exec "$@"
+END
+chmod +x hide
+if unshare -m true 2>/dev/null; then
+	bad 'it has virtiofs, but there is no virtiofsd on this host' unshare -m ./hide \
+		"$LKVM" run --dev /nonexistent -k halts --modules no-9p -- true
+fi
 printf 'ELF\0depends=gone\0vermagic=6.1-test SMP \0' >no-9p/overlay.ko
 refused 'no-9p: module overlay needs gone, which is not there' --modules no-9p --files virtiofs
 rm no-9p/overlay.ko
@@ -59,6 +73,7 @@ refused 'module no-9p/overlay\.ko: No such file' --modules no-9p --files virtiof
 
 refused '--files nfs: should be 9p or virtiofs' --files nfs
 refused '--rodir gone: No such file' --rodir gone
+refused '--rodir /: .* is the root itself.*--rw' --rodir /
 refused '--rwdir gone: No such file' --rwdir gone
 refused "--user nobdy: there is no such user in /etc/passwd" --user nobdy
 refused 'disk plya: No such file .*lkvm setup' -d plya
@@ -90,11 +105,19 @@ ends() {
 	[ -z "$(ls -A "$LKVM_RUN_DIR")" ] || fail "left: $(ls -A "$LKVM_RUN_DIR")"
 }
 # In the middle of the boot, when there is no command yet that could be told.
-for signal in INT:130 TERM:143 HUP:129; do
+for signal in INT:130 QUIT:131 TERM:143 HUP:129; do
 	start ${signal%:*}
 	kill -${signal%:*} "$pid"
 	ends ${signal#*:}
 done
+# A terminal that closes.
+mkfifo in
+script -qefc "'$LKVM' run -k halts -c 1 -m 64M --name terminal" /dev/null <>in >terminal.out 2>&1 &
+pid=$!
+until_ok 30 runs terminal
+kill -KILL "$pid"
+gone() { [ -z "$(ls -A "$LKVM_RUN_DIR")" ]; }
+until_ok 30 gone
 start stopped
 "$LKVM" stop -f stopped
 ends 137
