@@ -86,7 +86,7 @@ exits_of() {
 }
 measure_exits() {
 	local round who what='' cell nr ticks tsc
-	tsc=$("$bench/blk-tool" tsc)
+	tsc=$("$bench/tsc-tool")
 	mkfifo "$work/console"
 	for ((round = 1; round <= (rounds + 7) / 8; round++)); do
 		for who in bare lkvm microvm q35; do
