@@ -195,7 +195,9 @@ for i in $(seq 16); do
 	exec {knock}<>"/dev/tcp/127.0.0.1/$port"
 	waiting+=("$knock")
 done
+trap '' PIPE # of a connection that is closed at once
 rfb_open $port || fail "who says nothing keeps others out"
+trap - PIPE
 picture "$WORK/crowded.raw"
 rfb_close
 for knock in "${waiting[@]}"; do exec {knock}>&-; done
