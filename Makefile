@@ -81,9 +81,6 @@ ifeq ($(HAVE_XXHASH),yes)
 DEFINES += -DHAVE_XXHASH
 endif
 $(eval $(call optional,SLIRP,slirp,libslirp,user networking off))
-ifeq ($(HAVE_SLIRP),yes)
-DEFINES += -DHAVE_SLIRP
-endif
 $(eval $(call optional,SDL,sdl2 x11,SDL2,--sdl off))
 $(eval $(call optional,VNC,libvncserver,libvncserver,--vnc off))
 $(eval $(call optional,PNG,libpng,libpng,lkvm screenshot off))

@@ -12,6 +12,7 @@
 #include "kvm/kernel-find.h"
 #include "kvm/log.h"
 #include "kvm/options.h"
+#include "kvm/plugin.h"
 #include "kvm/util.h"
 #include "kvm/vesa.h"
 
@@ -542,10 +543,8 @@ static int run_set_defaults(struct run_options *run)
 		cfg->display.height = DISPLAY_DEFAULT_HEIGHT;
 		cfg->display.depth = DISPLAY_DEFAULT_DEPTH;
 	}
-#ifdef HAVE_SLIRP
-	if (!run->net_given && !run->rootfs.sandbox)
+	if (!run->net_given && !run->rootfs.sandbox && plugin_exists("user"))
 		cfg->nic[cfg->nr_nics++] = (struct nic_params){.mode = NIC_USER};
-#endif
 	if (cfg->firmware && cfg->kernel) {
 		log_error("--firmware and --kernel exclude each other");
 		return -EINVAL;

@@ -33,6 +33,15 @@ static char *plugin_find(const char *name)
 	return NULL;
 }
 
+bool plugin_exists(const char *name)
+{
+	char *path = plugin_find(name);
+	bool found = path;
+
+	free(path);
+	return found;
+}
+
 const void *plugin_load(const char *name, const char *symbol, const char *what)
 {
 	char *path = plugin_find(name);
