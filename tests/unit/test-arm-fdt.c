@@ -242,6 +242,23 @@ static void test_windows(void **state)
 	assert_int_equal(cell64("/pcie@40000000", "ranges", 21, 19), 64 * GIB);
 }
 
+/* A guest hypervisor has HVC for itself, and hears of its own guests' interrupts. */
+static void test_nested(void **state)
+{
+	static const char gic[] = "/interrupt-controller@3fff0000";
+	struct fdt_machine m = machine(GIC_V3, 1);
+
+	(void)state;
+	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/psci"), "method", NULL), "hvc");
+	assert_null(fdt_getprop(fdt, fdt_path_offset(fdt, gic), "interrupts", NULL));
+	m.nested = true;
+	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/psci"), "method", NULL), "smc");
+	assert_int_equal(cell(gic, "interrupts", 3, 0), 1); /* a PPI */
+	assert_int_equal(cell(gic, "interrupts", 3, 1), LAYOUT_PPI_MAINTENANCE);
+}
+
 static void test_many_cpus(void **state)
 {
 	(void)state;
@@ -338,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_msi),
 		cmocka_unit_test(test_redistributors),
 		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_many_cpus),
 		cmocka_unit_test(test_too_small),
 		cmocka_unit_test(test_dtc),
