@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
@@ -18,6 +19,21 @@ static long mounts_one(const char *what, const char *where, const char *type, un
 	return SYS(mount, what, where, type, flags, options);
 }
 
+/* What a kernel was built without that does not know a type of file system. */
+static const char *mounts_option(const char *type)
+{
+	static const char *const options[][2] = {
+		{"9p", "CONFIG_9P_FS"},		  {"devtmpfs", "CONFIG_DEVTMPFS"},
+		{"overlay", "CONFIG_OVERLAY_FS"}, {"proc", "CONFIG_PROC_FS"},
+		{"tmpfs", "CONFIG_TMPFS"},	  {"virtiofs", "CONFIG_VIRTIO_FS"},
+	};
+
+	for (unsigned int i = 0; i < sizeof(options) / sizeof(*options); i++)
+		if (str_equal(type, options[i][0]))
+			return options[i][1];
+	return type;
+}
+
 static void mounts_must(struct init *init, const char *what, const char *where, const char *type,
 			unsigned long flags, const char *options)
 {
@@ -26,10 +42,12 @@ static void mounts_must(struct init *init, const char *what, const char *where, 
 
 	if (ret >= 0)
 		return;
-	/* ENODEV is "no such file system type". */
-	STR_JOIN(line, type, " at ", where, ": ", error_name(ret),
-		 ret == -ENODEV ? " (give its modules with --modules)" : "");
-	init_fail(init, "cannot mount ", line, "");
+	if (ret == -ENODEV)
+		STR_JOIN(line, "the kernel lacks ", mounts_option(type),
+			 ", or its modules have to be given with --modules");
+	else
+		STR_JOIN(line, "cannot mount ", type, " at ", where, ": ", error_name(ret));
+	init_fail(init, line, "", "");
 }
 
 void mounts_early(struct init *init)
@@ -54,9 +72,33 @@ static void mounts_share(struct init *init, const char *tag, const char *where, 
 		    str_equal(type, "9p") ? options : NULL);
 }
 
+/*
+ * An overlay opens files below it with O_NOATIME where it may, as their owner or with CAP_FOWNER. A
+ * virtiofsd that is one user on the host has no such power over the files of others, and fails. So
+ * that one gets an overlay in between, which changes nothing and was mounted without CAP_FOWNER.
+ */
+static const char *mounts_calm(struct init *init)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct all[_LINUX_CAPABILITY_U32S_3], less[_LINUX_CAPABILITY_U32S_3];
+
+	if (!conf_get(&init->conf, "calm", NULL))
+		return "/host";
+	SYS(capget, &head, all, 0, 0, 0);
+	memcpy(less, all, sizeof(less));
+	less[CAP_TO_INDEX(CAP_FOWNER)].effective &= ~CAP_TO_MASK(CAP_FOWNER);
+	SYS(capset, &head, less, 0, 0, 0);
+	/* One folder alone makes no overlay; there is nothing in the other. */
+	SYS(mkdirat, AT_FDCWD, "/rw/none", 0755, 0, 0);
+	mounts_must(init, "calm", "/calm", "overlay", MS_RDONLY, "lowerdir=/host:/rw/none");
+	SYS(capset, &head, all, 0, 0, 0);
+	return "/calm";
+}
+
 static void mounts_open_root(struct init *init)
 {
 	const char *mode = conf_get(&init->conf, "root", NULL);
+	char layers[128];
 
 	if (mode && str_equal(mode, "rw")) {
 		mounts_share(init, GUEST_ROOT_TAG, "/new", true);
@@ -66,8 +108,8 @@ static void mounts_open_root(struct init *init)
 	mounts_must(init, "changes", "/rw", "tmpfs", 0, "size=75%");
 	SYS(mkdirat, AT_FDCWD, "/rw/upper", 0755, 0, 0);
 	SYS(mkdirat, AT_FDCWD, "/rw/work", 0755, 0, 0);
-	mounts_must(init, "root", "/new", "overlay", 0,
-		    "lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work");
+	STR_JOIN(layers, "lowerdir=", mounts_calm(init), ",upperdir=/rw/upper,workdir=/rw/work");
+	mounts_must(init, "root", "/new", "overlay", 0, layers);
 }
 
 static void mounts_make_path(const char *path)

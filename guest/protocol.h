@@ -10,6 +10,7 @@
  *	module=FILE	load this module; in order
  *	files=9p|virtiofs	what the shares below are
  *	root=ro|rw	the share "lkvm-root" is the root; ro: a tmpfs is laid over it
+ *	calm=		with root=ro: only its owner may open a file of the share with O_NOATIME
  *	share=TAG:ro|rw:DIR	mount this share there
  *	hostname=NAME
  *	net=ADDRESS/GATEWAY/DNS	of the first NIC, in a /24; DNS may be empty; "dhcp": it is asked for

@@ -183,6 +183,8 @@ void conf_say_machine(FILE *conf, const struct rootfs *rootfs, const struct vm_c
 		conf_say(conf, "module", "/modules/%s.ko", mods->module[i].name);
 	conf_say(conf, "files", "%s", rootfs->files == ROOTFS_FILES_9P ? "9p" : "virtiofs");
 	conf_say(conf, "root", "%s", rootfs->rw ? "rw" : "ro");
+	if (rootfs->one_user)
+		conf_say(conf, "calm", "%s", "");
 	for (unsigned int i = 0; i < rootfs->nr_shares; i++)
 		conf_say(conf, "share", "%s:%s:%s", rootfs->share[i].tag,
 			 rootfs->share[i].rw ? "rw" : "ro", rootfs->share[i].dir);

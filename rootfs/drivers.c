@@ -73,13 +73,14 @@ static const struct driver drivers[] = {
 /* --- how the guest is given files --- */
 
 /*
- * virtio-fs, which is faster, where both sides have it. But an ordinary user's virtiofsd (fs/child.h)
- * cannot open the files of others: the guest's overlay asks for O_NOATIME, which the kernel grants to
- * owners only. And in a container root may not be allowed to start one.
+ * virtio-fs, which is faster, where both sides have it. But to an ordinary user's virtiofsd
+ * (fs/child.h) all other users are one, and in a container root may not be allowed to start one.
+ * There 9P comes first, if the kernel has it.
  */
 static enum rootfs_files drivers_choose_files(const struct modules *mods)
 {
-	return modules_has(mods, "virtiofs") && virtiofsd_is_there() && virtiofsd_may_all()
+	return modules_has(mods, "virtiofs") && virtiofsd_is_there() &&
+			       (virtiofsd_may_all() || !modules_has(mods, "9p"))
 		       ? ROOTFS_FILES_VIRTIOFS
 		       : ROOTFS_FILES_9P;
 }
@@ -113,14 +114,13 @@ static int drivers_add(const struct rootfs *rootfs, const struct vm_config *cfg,
 			continue;
 		if (drivers_check_release(mods, cfg->kernel, release) < 0)
 			return -EINVAL;
-		log_error(
-			"kernel %s cannot have a folder for its root: it lacks %s, and %s has no "
-			"module '%s'%s",
-			cfg->kernel, driver->option, mods->dir, driver->module,
-			driver->need != driver_9p || !modules_has(mods, "virtiofs") ? ""
-			: virtiofsd_is_there()
-				? " (it has virtiofs, but only root's virtiofsd may serve all files)"
-				: " (it has virtiofs, but there is no virtiofsd on this host)");
+		log_error("kernel %s cannot have a folder for its root: it lacks %s, and %s has no "
+			  "module '%s'%s",
+			  cfg->kernel, driver->option, mods->dir, driver->module,
+			  driver->need != driver_9p || !modules_has(mods, "virtiofs") ? ""
+			  : virtiofsd_is_there()
+				  ? " (it has virtiofs: --files virtiofs)"
+				  : " (it has virtiofs, but there is no virtiofsd on this host)");
 		return -ENOENT;
 	}
 	return drivers_check_release(mods, cfg->kernel, release);
@@ -188,6 +188,7 @@ int drivers_collect(struct rootfs *rootfs, const struct vm_config *cfg, const ch
 
 	if (ret == 0 && rootfs->files == ROOTFS_FILES_ANY)
 		rootfs->files = drivers_choose_files(mods);
+	rootfs->one_user = rootfs->files == ROOTFS_FILES_VIRTIOFS && !virtiofsd_may_all();
 	if (ret < 0 || !mods->dir)
 		return ret;
 	ret = drivers_add(rootfs, cfg, release, mods);

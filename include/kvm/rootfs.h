@@ -36,6 +36,7 @@ struct rootfs {
 	const char *dir; /* NULL: the host's own root */
 	bool rw, sandbox;
 	enum rootfs_files files;
+	bool one_user; /* set by rootfs_prepare(): virtiofsd is only lkvm's user on the host */
 	const char *modules;
 	unsigned int nr_shares;
 	struct rootfs_share share[ROOTFS_MAX_SHARES];

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # rootfs-user.sh: without root: a network whose addresses come by DHCP, a way in for
-# ssh, what is written belongs to the user; the cloud kernel, which has no 9P, is
-# refused.
+# ssh, what is written belongs to the user; a root that `lkvm setup` made; the cloud
+# kernel, which has no 9P.
 . "$TESTS/boot/lib.sh"
 . "$TESTS/rig/lib.sh"
 chmod 755 "$WORK"
@@ -21,12 +21,12 @@ for_user() {
 		xargs cp --parents -t "$WORK/$1" modules.dep modules.builtin)
 	chmod -R a+rX "$WORK/$1"
 }
+user_lkvm=(env -C "$WORK/user" "HOME=$WORK/user" "LKVM_RUN_DIR=$WORK/user/run" XDG_CACHE_HOME=
+	setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set=-all "$WORK/lkvm")
 # as_user NAME FLAVOUR OPTION...: in the background.
 as_user() {
 	for_user "$2"
-	env -C "$WORK/user" HOME="$WORK/user" LKVM_RUN_DIR="$WORK/user/run" XDG_CACHE_HOME= \
-		setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set=-all \
-		"$WORK/lkvm" run -k "$WORK/$2/bzImage" -c 1 -m 512M --name "$1" "${@:3}" \
+	"${user_lkvm[@]}" run -k "$WORK/$2/bzImage" -c 1 -m 512M --name "$1" "${@:3}" \
 		</dev/null >"$WORK/$1.out" 2>&1 &
 	VM_PID[$1]=$!
 }
@@ -61,7 +61,36 @@ expect_line ssh '^nameserver 192\.168\.33\.3'
 [ -n "$(find "$WORK/user/.cache/lkvm" -type f)" ] || fail "nothing was kept in HOME/.cache"
 step "ssh"
 
-# This kernel has no 9P, and virtiofsd cannot serve other people's files without root.
-as_user cloud cloud -- true
-wait_exit cloud 1
-expect_line cloud "only root's virtiofsd may serve all files"
+# A root of the user's own.
+succeeds "${user_lkvm[@]}" setup play
+as_user play generic -d play -- sh -ec '
+	echo kept >/root/note
+	touch /usr/no 2>&1 | cat
+	exit 9'
+wait_exit play 9
+expect_line play 'Read-only'
+is "$WORK/user/.lkvm/play/root/note" kept
+[ "$(stat -c %u "$WORK/user/.lkvm/play/root/note")" = 1000 ] || fail "the note is not the user's"
+step "setup"
+
+# This kernel has no 9P, so it is the user's virtiofsd that serves the host's files: all that
+# the user may read, and a copy of them in which the guest's root may do anything.
+as_user cloud cloud --rwdir "$WORK/user" -- sh -ec '
+	uname -r
+	cat /etc/hostname /etc/shadow 2>&1 | cat
+	echo more >>/etc/hosts
+	chmod 600 /etc/hosts
+	chown 7:7 /etc/hosts
+	stat -c "%a %u" /etc/hosts
+	rm /etc/passwd
+	mv /etc/group /etc/passwd
+	head -n 1 /etc/passwd
+	echo text >other
+	exit 42'
+wait_exit cloud 42
+expect_line cloud "^$(rig_kernel_version cloud)"
+expect_line cloud "^$(cat /etc/hostname)"
+expect_line cloud '/etc/shadow: Permission denied'
+expect_line cloud '^600 7'
+expect_line cloud "^$(head -n 1 /etc/group)"
+[ "$(stat -c %u "$WORK/user/other")" = 1000 ] || fail "the other file is not the user's"
