@@ -23,8 +23,14 @@ ln -s "$root/lib/modules/$version/kernel" "$WORK/no-overlay/kernel"
 cp "$root/lib/modules/$version/modules.builtin" "$WORK/no-overlay/"
 sed '/overlay\.ko/d' "$root/lib/modules/$version/modules.dep" >"$WORK/no-overlay/modules.dep"
 wants 1 'lacks CONFIG_OVERLAY_FS, .* has no module .overlay' --modules "$WORK/no-overlay"
-mkdir -p "$WORK/own/tmp"
-in_guest 7 --modules "$WORK/no-overlay" --rw -- sh -c 'exit 7' </dev/null
+written=$(mktemp /var/tmp/lkvm-test.XXXXXX) # not below /run or /tmp, which are the guest's own
+trap 'rm -f "$written"' EXIT
+in_guest 7 --modules "$WORK/no-overlay" --rw -- sh -c 'echo kept >"$1"; exit 7' sh "$written" </dev/null
+is "$written" kept
+# As if it were built in, which it is not: the guest's init finds out.
+echo kernel/fs/overlayfs/overlay.ko >>"$WORK/no-overlay/modules.builtin"
+in_guest 255 --modules "$WORK/no-overlay" -- true </dev/null
+grep -q 'lkvm: the kernel lacks CONFIG_OVERLAY_FS, or its modules' "$WORK/err" || fail "$(cat "$WORK/err")"
 step "no overlay"
 
 # A folder in which a kernel was built: no list of depmod's.

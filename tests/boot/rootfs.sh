@@ -21,12 +21,15 @@ is "$WORK/err" "lo${again:+$'\n'Read-only file system}"
 grep -q 'Linux version' "$WORK/log" || fail "--log: no kernel messages in there"
 step "data"
 
-# By 9P; a folder that is shared writable is; the user and the folder are as asked for.
-mkdir "$WORK/shared"
-in_guest 137 --files 9p --rwdir "$WORK/shared" --cwd "$WORK/shared" -- \
-	sh -c 'pwd; echo text >file; kill -9 $$' </dev/null
-is "$WORK/out" "$WORK/shared"
+# By 9P; a folder that is shared writable is, one that is shared read-only is there and
+# no more; the user and the folder are as asked for.
+mkdir -m 777 "$WORK/shared" "$WORK/shown"
+echo shown >"$WORK/shown/file"
+in_guest 137 --files 9p --rwdir "$WORK/shared" --rodir "$WORK/shown" --user 65534:7 --cwd "$WORK/shared" -- \
+	sh -c 'pwd; id -u; id -g; cat ../shown/file; echo text >file; echo no 2>/dev/null >../shown/new; kill -9 $$' </dev/null
+is "$WORK/out" "$WORK/shared"$'\n65534\n7\nshown'
 is "$WORK/shared/file" text
+[ "$(ls "$WORK/shown")" = file ] || fail "the guest wrote to a folder of --rodir"
 step "shared folder"
 
 # What cannot work says why.
