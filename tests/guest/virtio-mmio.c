@@ -2,12 +2,16 @@
 /*
  * virtio-mmio, both versions (virtio 1.2 §4.2, §4.2.4): a driver that behaves, its interrupt, and
  * one that does not. `version=` on the command line says which version should be there.
+ *
+ * The device is the first one, or with `announced=N`, where the N words virtio_mmio.device= say that
+ * devices are.
  */
 #include "virtio.h"
 
-#define BASE   0xfeb00000UL
-#define PIN    6
 #define VECTOR 0x40
+
+static uint64_t base = 0xfeb00000;
+static unsigned int pin = 6;
 
 /* Registers. */
 enum {
@@ -59,12 +63,12 @@ static bool legacy;
 
 static uint32_t r(unsigned int reg)
 {
-	return read32(BASE + reg);
+	return read32(base + reg);
 }
 
 static void w(unsigned int reg, uint32_t val)
 {
-	write32(BASE + reg, val);
+	write32(base + reg, val);
 }
 
 static void set_area(unsigned int reg, const volatile void *at)
@@ -162,7 +166,7 @@ static void test_interrupt(void)
 	lapic_enable();
 	irq_handler[VECTOR] = acknowledge;
 	start(); /* which takes back what was raised and not acknowledged */
-	ioapic_route(PIN, VECTOR | IOAPIC_LEVEL);
+	ioapic_route(pin, VECTOR | IOAPIC_LEVEL);
 	for (uint32_t i = 1; i <= 20; i++) {
 		all = all && request();
 		interrupts_on();
@@ -171,7 +175,7 @@ static void test_interrupt(void)
 	}
 	ok(all, "an interrupt for each of 20 requests");
 	ok(r(INTERRUPT_STATUS) == 0, "and nothing is left after the last");
-	ioapic_route(PIN, VECTOR | IOAPIC_LEVEL | IOAPIC_MASKED);
+	ioapic_route(pin, VECTOR | IOAPIC_LEVEL | IOAPIC_MASKED);
 }
 
 static void test_queues(void)
@@ -202,30 +206,30 @@ static void test_config(void)
 	bool zero = true;
 
 	for (unsigned int reg = CONFIG; reg < SIZE; reg++) {
-		zero = zero && read8(BASE + reg) == 0;
-		write8(BASE + reg, 0xff);
+		zero = zero && read8(base + reg) == 0;
+		write8(base + reg, 0xff);
 	}
 	for (unsigned int reg = CONFIG; reg < SIZE; reg += 8) {
-		zero = zero && read64(BASE + reg) == 0;
-		write64(BASE + reg, ~0UL);
+		zero = zero && read64(base + reg) == 0;
+		write64(base + reg, ~0UL);
 	}
 	ok(zero, "configuration that is not there reads 0");
-	ok(read32(BASE + SIZE) == 0xffffffff, "and behind it is nobody");
-	write32(BASE + SIZE, 1);
+	ok(read32(base + SIZE) == 0xffffffff, "and behind it is nobody");
+	write32(base + SIZE, 1);
 }
 
 static void test_registers(void)
 {
 	for (unsigned int reg = 0; reg < CONFIG; reg++) {
-		read8(BASE + reg);
-		write8(BASE + reg, 0xff);
-		read16(BASE + reg);
-		write16(BASE + reg, 0xffff);
-		read32(BASE + reg);
+		read8(base + reg);
+		write8(base + reg, 0xff);
+		read16(base + reg);
+		write16(base + reg, 0xffff);
+		read32(base + reg);
 		if (reg % 4)
-			write32(BASE + reg, 0xffffffff);
-		read64(BASE + reg);
-		write64(BASE + reg, ~0UL);
+			write32(base + reg, 0xffffffff);
+		read64(base + reg);
+		write64(base + reg, ~0UL);
 	}
 	for (unsigned int reg = 0; reg < CONFIG; reg += 4) {
 		w(reg, 0xffffffff);
@@ -243,7 +247,7 @@ static void test_bad_queues(void)
 		{PAGE, QUEUE_SIZE, 0x40000},
 		{PAGE, QUEUE_SIZE, 0xffffffff},
 		{0xffffffff, 8, 0xffffffff},
-		{PAGE, QUEUE_SIZE, BASE / PAGE},
+		{PAGE, QUEUE_SIZE, 0xfeb00000 / PAGE},
 		{PAGE, 7, 0x200},
 		{PAGE, 0, 0x200},
 	};
@@ -273,8 +277,54 @@ static void test_bad_queues(void)
 	ok(wait_until(needs_reset, NULL, 1000000) && works(), "an index that jumps, likewise");
 }
 
+static unsigned int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+}
+
+static uint64_t number(const char **at)
+{
+	unsigned int radix = strncmp(*at, "0x", 2) ? 10 : 16;
+	uint64_t val = 0;
+
+	for (*at += radix == 16 ? 2 : 0; digit(**at) < radix; (*at)++)
+		val = val * radix + digit(**at);
+	return val;
+}
+
+/* As Linux' driver reads them: virtio_mmio.device=SIZE@ADDRESS:INTERRUPT */
+static void find_announced(void)
+{
+	static const char word[] = "virtio_mmio.device=";
+	unsigned int nr = 0;
+
+	for (const char *p = command_line; *p; p++) {
+		const char *word_at = p;
+		uint64_t size, at;
+
+		if (strncmp(p, word, sizeof(word) - 1))
+			continue;
+		word_at += sizeof(word) - 1;
+		size = number(&word_at);
+		if (!ok(size == SIZE && *word_at++ == '@', "a size"))
+			continue;
+		at = number(&word_at);
+		if (!ok(*word_at++ == ':' && read32(at + MAGIC) == 0x74726976, "and a place"))
+			continue;
+		nr++;
+		if (read32(at + DEVICE_ID) != 4)
+			continue;
+		base = at;
+		pin = number(&word_at);
+	}
+	ok(nr == option("announced", 0), "%u devices are announced; entropy at %lx, pin %u", nr,
+	   base, pin);
+}
+
 void test(void)
 {
+	if (option("announced", 0))
+		find_announced();
 	if (!ok(r(MAGIC) == 0x74726976 && r(DEVICE_ID) == 4, "an entropy device"))
 		return;
 	legacy = r(VERSION) == 1;
