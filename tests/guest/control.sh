@@ -40,6 +40,21 @@ wait_for more_ticks || fail "a resumed guest does not tick"
 [ "$(listed one)" = running ] || fail "list after resume"
 "$LKVM" debug --dump one | grep -qi 'rip' || fail "dump of a running VM"
 
+# what it does not have is an error, at once
+lacks() { # WORDS COMMAND...
+	status=0
+	timeout 20 "$LKVM" "${@:2}" </dev/null >"$WORK/lacks" 2>&1 || status=$?
+	[ "$status" = 1 ] && grep -q -- "one: .*$1" "$WORK/lacks" || fail "${*:2}: status $status, $(cat "$WORK/lacks")"
+}
+lacks 'has no balloon' stat --memory one
+lacks 'has no balloon' balloon --inflate 1 one
+lacks 'has no NIC' link --down one
+lacks 'no NIC 3' link --down --nic 3 one
+lacks 'has no display' screenshot one "$WORK/picture"
+lacks 'no disk .0' resize --disk 0 --size 1G one
+lacks 'an init of its own' exec one true
+[ "$(listed one)" = running ] || fail "one has not survived that"
+
 # CPUs that never exit, and CPUs that never started, stand still and end as well
 out=$WORK/out.spin err=$WORK/err.spin first=$vm
 for cpus in 1 4; do
