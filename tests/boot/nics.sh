@@ -49,13 +49,16 @@ ping -c 2 -w 60 10.96.0.2 >/dev/null; echo "OTHER $?"
 read -r go
 [ -e /sys/class/net/eth3 ] || exit 0
 lease eth3
+# What the passt of Debian 12 cannot do: once a client has sent its FIN it no longer reads what it
+# acknowledges, and to a server that speaks first it does not acknowledge the SYN.
+mkfifo /tmp/open
+fetch() { echo "$1 $(nc -w 60 $2 $3 <>/tmp/open | sha256sum | cut -c1-64)"; }
 fetch FAR 10.99.0.2 8001
-head -c 300000 /dev/urandom >/tmp/file
-echo "FILE $(sha256sum </tmp/file | cut -c1-64)"
-nc -l -p 22 </tmp/file &
+nc -l -p 22 <>/tmp/open | sha256sum | cut -c1-64 >/tmp/sum &
 until netstat -ltn | grep -q :22; do sleep 0.1; done
 echo "LISTENS"
 wait
+echo "FILE $(cat /tmp/sum)"
 ' --network "mode=tap,script=$WORK/up,downscript=$WORK/down" --network tapif=mac96 \
 	--network "fd=9,guest_mac=$(mac_of mac97)" "${passt[@]}"
 exec 9<&-
@@ -68,8 +71,8 @@ if [ ${#passt[@]} -gt 0 ]; then
 	wait_line nics '^LISTENS'
 	expect_line nics '^LEASE 10\.99\.0\.1'
 	expect_line nics "^FAR $sum"
-	got=$(outside timeout 120 socat -u TCP:10.99.0.1:2222 - | sha256sum | cut -c1-64)
-	expect_line nics "^FILE $got"
+	outside timeout 120 socat -u "OPEN:$WORK/file,rdonly" TCP:10.99.0.1:2222
+	wait_line nics "^FILE $sum"
 fi
 wait_exit nics 0
 no_complaints nics
