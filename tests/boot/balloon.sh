@@ -31,7 +31,7 @@ say "GUEST full"
 rm /fill
 say "GUEST empty"
 say "GUEST inflated"
-fill 40
+fill $go
 rm /fill
 say "GUEST recovered"
 say "GUEST deflated"
@@ -68,10 +68,15 @@ resident_below $((full - 24)) || fail "resident when inflated: $(resident) MiB"
 echo >&3
 wait_line balloon '^GUEST inflated'
 
-step "the guest needs some of it"
-echo >&3
-wait_line balloon '^FILLED 41943040'
+step "the guest needs more than it has left"
+more=$((inflated + 16))
+echo $more >&3
+wait_line balloon "^FILLED $((more << 20))"
 wait_line balloon '^GUEST recovered'
+deflated_below() { [ "$(stat_of balloon_actual)" -lt $(($1 << 20)) ]; }
+until_true "deflating on OOM" deflated_below $((free - 30 - 8))
+refuse_line balloon 'Out of memory|oom-kill'
+step "$(($(stat_of balloon_actual) >> 20)) MiB are left in the balloon of $((free - 30)) MiB"
 
 step "and gets it all"
 succeeds "$LKVM" balloon --deflate $((free - 30)) balloon
