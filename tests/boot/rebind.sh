@@ -115,9 +115,10 @@ END
 
 mkfifo "$WORK/keys"
 exec 3<>"$WORK/keys"
-# Linux lets a console go only when nobody has it open: init is on a serial port.
+# Init is on a serial port: Linux' hvc driver hangs up those who have a console open when it goes, and
+# writing to its successor is EIO until they have closed it (so it is with QEMU's virtconsole).
 INPUT=$WORK/keys PARAMS=console=ttyS0 vm_start all generic '
-for m in 9p fs balloon vsock scsi screen; do need $m; done
+for m in 9p fs balloon vsock scsi input screen; do need $m; done
 mount -t 9p -o trans=virtio,version=9p2000.L share /mnt && cp /mnt/test /tmp/test
 umount /mnt
 DEVICES="'"${devices[*]}"'" sh /tmp/test
