@@ -5,7 +5,7 @@
 screen_start() {
 	mkfifo "$WORK/in"
 	exec {in}<>"$WORK/in"
-	INPUT=$WORK/in vm_start "$1" generic "${@:2}"
+	INPUT=$WORK/in vm_start "$1" "${SCREEN_KERNEL:-generic}" "${@:2}"
 }
 go() { echo >&$in; }
 
