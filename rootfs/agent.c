@@ -97,12 +97,15 @@ static int agent_send_number(struct agent *agent, unsigned int type, unsigned in
 
 /* --- the first command --- */
 
-/* The command is done, and what it wrote has been taken. */
+/*
+ * The command is done, and what it wrote has been taken. One that never began wrote nothing, and
+ * init may not have opened the ports that it would close.
+ */
 static void agent_check_end(struct agent *agent)
 {
 	bool all_closed = (atomic_load(&agent->closed) & AGENT_OUTPUTS) == AGENT_OUTPUTS;
 
-	if (agent->exited && (all_closed || !agent->vm->cfg->pipes))
+	if (agent->exited && (all_closed || !agent->started || !agent->vm->cfg->pipes))
 		vm_end(agent->vm, VM_OUTCOME_POWEROFF);
 }
 
