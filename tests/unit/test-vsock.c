@@ -482,7 +482,9 @@ static void test_credit_from_guest(void **state)
 			data[i] = (sent + i) % 251;
 		/* As a driver does: wait for room. Some of it is in the host's socket. */
 		while (sent + sizeof(data) - fwd > DEVICE_BUF) {
-			if (drv_get_used(&s->q[RX], &id, &len)) {
+			/* When all has been read, word of the room is on its way. */
+			if (read_back == sent ? drv_wait_used(&s->q[RX], &id, &len)
+					      : drv_get_used(&s->q[RX], &id, &len)) {
 				packet_t *p = drv_ptr(&s->ram, s->rx_gpa[id]);
 
 				assert_int_equal(p->op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
