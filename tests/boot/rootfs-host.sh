@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# rootfs-host.sh: what the host may be like: 64 MiB through the pipes, a home that
+# rootfs-host.sh KERNEL: what the host may be like: 64 MiB through the pipes, a home that
 # cannot be written to, a cache that is full or damaged, a command that is not there.
+# There is something to be kept of that kernel: it, or its modules, are packed.
 . "$TESTS/boot/lib.sh"
+KERNEL=$(kernel_of "$1")
 export HOME=$WORK/home
 unset XDG_CACHE_HOME
 mkdir "$HOME"
@@ -34,16 +36,16 @@ mount --bind "$HOME" "$HOME"
 mount -o remount,bind,ro "$HOME"
 in_guest 1 -- false </dev/null
 umount "$HOME"
-# A disk that is full.
+# A disk that is full: no module fits in there.
 mkdir "$WORK/full"
-mount -t tmpfs -o size=1M none "$WORK/full"
+mount -t tmpfs -o size=4k none "$WORK/full"
 XDG_CACHE_HOME=$WORK/full in_guest 0 -- true </dev/null
 [ "$(nr "$WORK/full")" = 0 ] || fail "a piece was left on the full disk: $(find "$WORK/full" -type f)"
 umount "$WORK/full"
 # Two at a time, with nothing there yet.
 rm -r "$HOME/.cache"
 for name in one two; do
-	"$LKVM" sandbox -k "$KERNEL_GENERIC" -c 1 -m 512M --name $name -- no-such-command $name </dev/null >"$WORK/$name.out" 2>&1 &
+	"$LKVM" sandbox -k "$KERNEL" -c 1 -m 512M --name $name -- no-such-command $name </dev/null >"$WORK/$name.out" 2>&1 &
 	VM_PID[$name]=$!
 done
 for name in one two; do
