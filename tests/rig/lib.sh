@@ -16,6 +16,7 @@ declare -A RIG_FLAVOURS=(
 	[arm64]="arm64 linux-image-arm64"
 	[arm64cloud]="arm64 linux-image-cloud-arm64"
 	[arm64trixie]="arm64 linux-image-arm64 trixie"
+	[arm64sid]="arm64 linux-image-arm64 sid"
 	[armhf]="armhf linux-image-armmp-lpae"
 )
 
