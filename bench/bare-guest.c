@@ -9,7 +9,7 @@
  * exits=N: reads of a CPU. cpus=N: 1 or 2. mmio=N: where there is virtio over MMIO; else no such cells.
  * reset=1: resets the machine at once instead.
  */
-#include "lib.h"
+#include "driver.h"
 
 #define PORT_I8042  0x64 /* status */
 #define PORT_COM2   0x2fd
@@ -18,17 +18,8 @@
 
 static uint64_t mmio;
 static uint32_t exits;
-static volatile uint32_t turn,
-	done; /* the other CPU's work: what it is to begin, what it has done */
+static volatile uint32_t turn, done; /* what the other CPU is to begin, and has done */
 static volatile bool by_mmio;
-
-static uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	asm volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return (uint64_t)hi << 32 | lo;
-}
 
 static void read_all(unsigned int cpu, bool memory, uint32_t nr)
 {
@@ -59,14 +50,14 @@ static void cell(const char *name, unsigned int cpus, bool memory)
 	uint64_t start;
 
 	read_all(0, memory, SPARE_TURNS);
-	start = rdtsc();
+	start = bench_ticks();
 	by_mmio = memory;
 	if (cpus > 1)
 		turn++;
 	read_all(0, memory, exits);
 	while (cpus > 1 && done != turn)
 		pause_cpu();
-	print("cell %s-%u %u %lu\n", name, cpus, cpus * exits, rdtsc() - start);
+	print("cell %s-%u %u %lu\n", name, cpus, cpus * exits, bench_ticks() - start);
 }
 
 void test(void)

@@ -17,8 +17,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tool.h"
 
 #define RAM_SIZE     (64u << 20)
 #define START_INFO   0x7000
@@ -42,10 +43,8 @@ static int vcpus[MAX_CPUS];
 
 static int check(int ret, const char *what)
 {
-	if (ret < 0) {
-		perror(what);
-		exit(1);
-	}
+	if (ret < 0)
+		die(what);
 	return ret;
 }
 
@@ -72,10 +71,7 @@ static void *map_anonymous(size_t size)
 
 static uint32_t pm_timer(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint32_t)(t.tv_sec * PM_TIMER_HZ + t.tv_nsec * (double)PM_TIMER_HZ / 1e9);
+	return (uint64_t)(now() * PM_TIMER_HZ);
 }
 
 static _Noreturn void end(int status)

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tool.h"
 
 #define MAX_DEPTH 32
 #define MAX_SIZE  131072
@@ -30,20 +31,6 @@ static const struct cell {
 
 static struct iocb iocbs[MAX_DEPTH];
 static uint8_t *data;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static void submit(aio_context_t ctx, struct iocb *cb, uint64_t blocks, uint64_t *seed)
 {

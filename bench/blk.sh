@@ -20,8 +20,5 @@ lkvm_device() { device=(-n none --disk "$work/image,format=raw"); }
 microvm_device() { qemu_disk virtio-blk-device; }
 q35_device() { qemu_disk virtio-blk-pci,disable-legacy=on; }
 floor() { "$O/bench/blk-tool" "$work/image" 0.5; }
-before() { :; }
-after() { :; }
-note() { :; }
 
 table 'the image itself'

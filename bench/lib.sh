@@ -1,13 +1,16 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What bench/blk.sh and bench/net.sh share: one tiny guest, under lkvm and under QEMU, over MMIO
-# (beside microvm) and over PCI (beside q35), in turn, in one run. A script that sources this has set
-# `guest` and `words` (its command line) and defines
+# What the benchmarks share: `listen` to a tiny guest; and for those of devices `table`: one guest, under
+# lkvm and under QEMU, over MMIO (beside microvm) and over PCI (beside q35), in turn, in one run. For
+# that a script has set `guest` and `words` (its command line) and defines
 #
 #	lkvm_device TRANSPORT, microvm_device, q35_device	put options into the array `device`
 #	floor			prints lines "CELL RATE", without any guest
-#	before, after		around each of them
+#	before, after		around each of them; after, also at the end of it all
 #	note WORDS...		what else the guest said
+before() { :; }
+after() { :; }
+note() { :; }
 O=$(realpath "${O:-build}")
 rounds=${ROUNDS:-5}
 work=$(mktemp -d)
@@ -46,16 +49,10 @@ start() {
 	esac
 }
 
-# measure WHO: adds lines "WHO CELL RATE" to $work/all.
-measure() {
+# listen WHO COMMAND...: adds what the guest of this VMM measures to $work/all, as lines "WHO CELL RATE".
+listen() {
 	local what='' cell nr ticks
-	before
-	if [ "$1" = floor ]; then
-		floor | sed 's/^/floor /' >>"$work/all"
-		after
-		return
-	fi
-	(start "$1") </dev/null >"$work/console" 2>"$work/err" &
+	("${@:2}") </dev/null >"$work/console" 2>"$work/err" &
 	vmm=$!
 	exec 3<"$work/console"
 	while read -r -t 120 what cell nr ticks <&3; do
@@ -70,6 +67,15 @@ measure() {
 	wait "$vmm" 2>/dev/null || :
 	vmm=
 	[[ $what = end && $ticks = '0 failed'* ]] || { echo "$1 has not measured"; cat "$work/err"; exit 1; } >&2
+}
+
+measure() {
+	before
+	if [ "$1" = floor ]; then
+		floor | sed 's/^/floor /' >>"$work/all"
+	else
+		listen "$1" start "$1"
+	fi
 	after
 }
 

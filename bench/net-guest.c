@@ -15,8 +15,7 @@
 #define NET_TYPE 1
 #define SIZE	 BENCH_QUEUE_MAX
 #define HDR_LEN	 12
-#define BUFFER \
-	2048 /* to receive in; as good for a frame of 1514 bytes as for a part of a longer one */
+#define BUFFER	 2048 /* to receive in: a frame of 1514 bytes, or a part of a longer one */
 
 #define NET_F_CSUM	 (1UL << 0)
 #define NET_F_GUEST_CSUM (1UL << 1)

@@ -20,26 +20,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "net-cells.h"
+#include "tool.h"
 
 #define BATCH 64 /* frames a sendmmsg() */
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static const struct virtio_net_hdr big_header = {
 	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tool.h"
 
 #define MAX_COMMANDS 32
 #define MAX_WORDS    64
@@ -23,17 +24,9 @@ static struct command {
 	uint32_t *us;
 } commands[MAX_COMMANDS];
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
-
 static uint32_t run(struct command *c, posix_spawn_file_actions_t *files)
 {
-	uint64_t start = now_ns();
+	double start = now();
 	int status, err;
 	pid_t pid;
 
@@ -43,7 +36,7 @@ static uint32_t run(struct command *c, posix_spawn_file_actions_t *files)
 			err ? strerror(err) : "has not ended well");
 		exit(1);
 	}
-	return (now_ns() - start) / 1000;
+	return (now() - start) * 1e6;
 }
 
 static int compare(const void *a, const void *b)

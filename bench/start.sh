@@ -14,15 +14,13 @@
 #	ROUNDS=40 EXITS=20000 VMS=100 PLAIN=lkvm built without display libraries (is built when not given)
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-O=$(realpath "${O:-build}")
+# shellcheck source=bench/lib.sh
+. "$here/lib.sh"
 rounds=${ROUNDS:-40} exits=${EXITS:-20000} vms=${VMS:-100}
-work=$(mktemp -d)
-vmm=
-trap '[ -z "$vmm" ] || kill -KILL "$vmm" 2>/dev/null || :; stop_all; rm -rf "$work"' EXIT
 export LKVM_RUN_DIR=$work/run
 lkvm=$O/lkvm
 bench=$O/bench
-stop_all() { "$lkvm" stop --all --force >/dev/null 2>&1 || :; }
+after() { "$lkvm" stop --all --force >/dev/null 2>&1 || :; }
 
 lkvm_words=(--nodefaults -n none -m 64 -c 1 --no-reboot)
 # -arch-capabilities: KVM without hardware behind it does not take that MSR. Only q35 has an i8042 itself.
@@ -85,33 +83,16 @@ exits_of() {
 	esac
 }
 measure_exits() {
-	local round who what='' cell nr ticks tsc
-	tsc=$("$bench/tsc-tool")
-	mkfifo "$work/console"
+	local round who
 	for ((round = 1; round <= (rounds + 7) / 8; round++)); do
-		for who in bare lkvm microvm q35; do
-			(exits_of $who) </dev/null >"$work/console" 2>"$work/err" &
-			vmm=$!
-			exec 3<"$work/console"
-			while read -r -t 120 what cell nr ticks <&3; do
-				case $what in
-				cell) echo "$who $cell $((${ticks%$'\r'} * 1000000 / nr * 1000 / tsc))" >>"$work/exits" ;;
-				end) break ;;
-				esac
-			done
-			exec 3<&-
-			kill -KILL "$vmm" 2>/dev/null || :
-			wait "$vmm" 2>/dev/null || :
-			vmm=
-			[ "$what" = end ] || { echo "$who has not measured"; cat "$work/err"; return 1; } >&2
-		done
+		for who in bare lkvm microvm q35; do listen $who exits_of $who; done
 	done
 	awk '
-	function known(who, c) { return ((who, c) in best) ? best[who, c] : "-" }
+	function known(who, c) { return ((who, c) in best) ? sprintf("%d", best[who, c]) : "-" }
 	function twice(who, one, two) {
 		return ((who, two) in best) ? sprintf("%.2f x", best[who, one] / best[who, two]) : "-"
 	}
-	!(($1, $2) in best) || $3 < best[$1, $2] { best[$1, $2] = $3 }
+	$3 > rate[$1, $2] { rate[$1, $2] = $3; best[$1, $2] = 1e9 / $3 }
 	END {
 		print "| an exit, ns (of two CPUs: both at once) | bare KVM | lkvm | ratio | microvm | q35 |"
 		print "|---|---|---|---|---|---|"
@@ -125,7 +106,7 @@ measure_exits() {
 			printf "| %s, two CPUs to one | %s | %s | | - | %s |\n", substr(cell[i], 1, 4),
 				twice("bare", cell[i], cell[i + 2]), twice("lkvm", cell[i], cell[i + 2]),
 				twice("q35", cell[i], cell[i + 2])
-	}' "$work/exits"
+	}' "$work/all"
 }
 
 # --- memory ---
@@ -169,7 +150,7 @@ measure_list() {
 	[ "$("$lkvm" list | grep -c '^ *vm\|running')" -ge "$vms" ] || { echo "not $vms VMs" >&2; return 1; }
 	tell list "$lkvm" list | "$bench/start-tool" "$rounds" |
 		awk -F'\t' -v n="$vms" '{ printf "`lkvm list` of %d VMs: %.1f ms, the median %.1f ms\n", n, $2 / 1000, $3 / 1000 }'
-	stop_all
+	after
 }
 
 [ $# -gt 0 ] || set -- start exits memory list

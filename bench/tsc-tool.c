@@ -2,16 +2,9 @@
 /* tsc-tool: how many ticks a second the processor's counter does. */
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
+#include "tool.h"
 
 int main(void)
 {
