@@ -550,7 +550,7 @@ static int run_set_defaults(struct run_options *run)
 		return -EINVAL;
 	}
 	if (!cfg->kernel && !cfg->firmware)
-		cfg->kernel = kernel_find();
+		cfg->kernel = kernel_find(arch_kernel_image);
 	if (!cfg->kernel && !cfg->firmware) {
 		log_fatal("Unable to find a kernel in the usual places: name one with --kernel");
 		return -ENOENT;

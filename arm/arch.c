@@ -26,6 +26,8 @@
 #include "kvm/vm.h"
 #include "layout.h"
 
+const char arch_kernel_image[] = "arch/arm64/boot/Image";
+
 int arch_check_config(const struct vm_config *cfg)
 {
 	if (cfg->arch->aarch32 && cfg->arch->nested) {

@@ -47,7 +47,7 @@ struct user_timer {
 	int64_t expires; /* ms; -1: not armed */
 };
 
-/* Between net_user_open() and close everything but `be` is the thread's. */
+/* Between user_open() and close everything but `be` is the thread's. */
 struct net_user {
 	struct net_backend be;
 	const struct nic_params *nic; /* for the set-up only */
@@ -447,7 +447,7 @@ static struct net_user *user_create(const struct nic_params *nic)
 	return user;
 }
 
-struct net_backend *net_user_open(const struct nic_params *nic)
+static struct net_backend *user_open(const struct nic_params *nic)
 {
 	struct net_user *user = user_create(nic);
 	int sndbuf = USER_SNDBUF, pair[2], err;
@@ -486,4 +486,4 @@ out_free:
 	return NULL;
 }
 
-const struct net_driver net_user = {.open = net_user_open};
+const struct net_driver net_user = {.open = user_open};

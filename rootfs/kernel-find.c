@@ -44,40 +44,29 @@ static char *kernel_newest(const char *pattern, int mode)
 	return best;
 }
 
-/* Where a kernel for this machine is built: here, in the tree's root, or two folders below it. */
-static char *kernel_in_tree(const struct utsname *host, int mode)
+/* Of a kernel tree: one stands in the image's folder, in the tree's root, or two folders below it. */
+static char *kernel_in_tree(const char *image, int mode)
 {
-	static const struct {
-		const char *machine, *name, *folder;
-	} images[] = {
-		{"x86_64", "bzImage", "arch/x86/boot"},
-		{"aarch64", "Image", "arch/arm64/boot"},
-	};
-	char *path = NULL;
+	char *path = kernel_if_there(strdup(strrchr(image, '/') + 1), mode);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(images) && !path; i++) {
-		const char *name = images[i].name, *folder = images[i].folder;
-
-		if (strcmp(host->machine, images[i].machine) != 0)
-			continue;
-		path = kernel_if_there(strdup(name), mode);
-		if (!path)
-			path = kernel_if_there(xasprintf("%s/%s", folder, name), mode);
-		if (!path)
-			path = kernel_if_there(xasprintf("../../%s/%s", folder, name), mode);
-	}
+	if (!path)
+		path = kernel_if_there(strdup(image), mode);
+	if (!path)
+		path = kernel_if_there(xasprintf("../../%s", image), mode);
 	return path;
 }
 
-static char *kernel_find_for(const struct utsname *host, int mode)
+static char *kernel_find_for(const char *image, int mode)
 {
-	char *path = kernel_in_tree(host, mode);
+	char *path = kernel_in_tree(image, mode);
+	struct utsname host;
 
-	if (!path)
-		path = kernel_if_there(xasprintf("/boot/vmlinuz-%s", host->release), mode);
-	if (!path)
-		path = kernel_if_there(xasprintf("/usr/lib/modules/%s/vmlinuz", host->release),
-				       mode);
+	if (!path && uname(&host) == 0) {
+		path = kernel_if_there(xasprintf("/boot/vmlinuz-%s", host.release), mode);
+		if (!path)
+			path = kernel_if_there(
+				xasprintf("/usr/lib/modules/%s/vmlinuz", host.release), mode);
+	}
 	if (!path)
 		path = kernel_newest("/boot/vmlinuz-[0-9]*", mode);
 	if (!path)
@@ -85,15 +74,11 @@ static char *kernel_find_for(const struct utsname *host, int mode)
 	return path;
 }
 
-char *kernel_find(void)
+char *kernel_find(const char *image)
 {
-	struct utsname host;
-	char *path;
+	char *path = kernel_find_for(image, R_OK);
 
-	if (uname(&host))
-		return NULL;
-	path = kernel_find_for(&host, R_OK);
-	return path ? path : kernel_find_for(&host, F_OK);
+	return path ? path : kernel_find_for(image, F_OK);
 }
 
 /* --- what it is --- */

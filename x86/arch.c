@@ -50,6 +50,8 @@ int arch_vm_ready(struct vm *vm)
 	return 0;
 }
 
+const char arch_kernel_image[] = "arch/x86/boot/bzImage";
+
 int arch_check_config(const struct vm_config *cfg)
 {
 	if (cfg->ram_size < ARCH_MIN_RAM || cfg->ram_size > ARCH_MAX_RAM) {

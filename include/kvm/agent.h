@@ -39,8 +39,8 @@ int agent_exec(struct agent *agent, const char *conf, size_t len, int fd);
 
 /*
  * What lkvm's exit status should be: the command's, or what stands for its death, or for output that
- * could not be written. False: the guest
- * did not come to say (it could not start the command, or crashed).
+ * could not be written. False: the guest did not come to say (it could not start the command, or
+ * crashed).
  */
 bool agent_exit_status(const struct agent *agent, int *status);
 

@@ -22,6 +22,9 @@ struct vm_config;
  */
 const struct option_spec *arch_run_options(struct vm_config *cfg);
 
+/* Where a kernel's build leaves the image to boot, in its tree. */
+extern const char arch_kernel_image[];
+
 /* Judges the configuration before anything is opened: limits of RAM and vCPUs, options. */
 int arch_check_config(const struct vm_config *cfg);
 

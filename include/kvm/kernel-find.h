@@ -3,11 +3,11 @@
 #define LKVM_KERNEL_FIND_H
 
 /*
- * A kernel where people have one: in a kernel tree they stand in, the running one's, the newest
- * that is installed. Where none of them may be read, the first, for the error that opening it is.
+ * A kernel where people have one: in a kernel tree they stand in, whose build leaves it at `image`; the
+ * running one's; the newest that is installed. Where none of them may be read, the first, for the error that opening it is.
  * malloc'ed; NULL: there is none.
  */
-char *kernel_find(void);
+char *kernel_find(const char *image);
 
 /* What `uname -r` will say, from the image itself; malloc'ed. NULL: it does not tell. */
 char *kernel_release(const char *path);

@@ -101,7 +101,6 @@ struct nic_params {
 
 /* NULL after one error line. Strings of nic are used until the back end is closed. */
 struct net_backend *net_tap_open(const struct nic_params *nic);
-struct net_backend *net_user_open(const struct nic_params *nic);
 struct net_backend *net_stream_open(const struct nic_params *nic);
 
 /*

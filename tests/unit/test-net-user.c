@@ -152,7 +152,7 @@ static struct net_backend *open_user(struct nic_params nic)
 	struct net_backend *be;
 
 	nic.mode = NIC_USER;
-	be = net_user_open(&nic);
+	be = net_user.open(&nic);
 	assert_non_null(be);
 	assert_false(be->vnet_hdr);
 	return be;
@@ -384,11 +384,11 @@ static void test_hostfwd(void **state)
 
 	(void)state;
 	/* Both ports are taken: an error. */
-	assert_null(net_user_open(&nic));
+	assert_null(net_user.open(&nic));
 	close(tcp);
-	assert_null(net_user_open(&nic));
+	assert_null(net_user.open(&nic));
 	close(udp);
-	be = net_user_open(&nic);
+	be = net_user.open(&nic);
 	assert_non_null(be);
 	assert_true(arp(be, GUEST_IP, HOST_IP));
 
@@ -411,7 +411,7 @@ static void test_hostfwd(void **state)
 	close(udp);
 	net_backend_close(be);
 	/* The ports are free again at once. */
-	be = net_user_open(&nic);
+	be = net_user.open(&nic);
 	assert_non_null(be);
 	net_backend_close(be);
 }
@@ -430,7 +430,7 @@ static void test_bad_networks(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		nic.host_ip.s_addr = inet_addr(cases[i][0]);
 		nic.guest_ip.s_addr = inet_addr(cases[i][1]);
-		assert_null(net_user_open(&nic));
+		assert_null(net_user.open(&nic));
 	}
 	nic.host_ip.s_addr = nic.guest_ip.s_addr = 0;
 	nic.nr_hostfwd = 1;
@@ -438,7 +438,7 @@ static void test_bad_networks(void **state)
 					      .guest.s_addr = inet_addr("10.0.0.1"),
 					      .host_port = 1,
 					      .guest_port = 1};
-	assert_null(net_user_open(&nic));
+	assert_null(net_user.open(&nic));
 }
 
 /* Frames that make no sense, in numbers, while nobody takes what comes back. */
