@@ -42,8 +42,10 @@ struct multiport_params {
 	 * NULL.
 	 */
 	void (*closed)(void *arg, unsigned int port);
-	/* What the guest wrote could not be delivered, by an error of out_fd's that has been printed;
-	 * that nobody reads any more is none. Likewise. */
+	/*
+	 * What the guest wrote could not be delivered, by an error of out_fd's that has been printed;
+	 * that nobody reads any more is none. Likewise.
+	 */
 	void (*lost)(void *arg, unsigned int port);
 	void *arg;
 };

@@ -19,7 +19,7 @@ rm "$WORK/data" "$WORK/out" "$WORK/err"
 lost() {
 	local want=$1 status=0
 	shift
-	timeout "$LIMIT" "$LKVM" sandbox -k "$KERNEL_GENERIC" -c 1 -m 512M -- "$@" </dev/null 2>"$WORK/err" || status=$?
+	timeout "$LIMIT" "$LKVM" sandbox -k "$KERNEL" -c 1 -m 512M -- "$@" </dev/null 2>"$WORK/err" || status=$?
 	[ $status = "$want" ] || fail "'$*' ended with $status, not $want: $(cat "$WORK/err")"
 }
 lost 141 yes | head -n 1 >"$WORK/out"

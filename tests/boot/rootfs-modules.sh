@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# rootfs-modules.sh: modules of another kernel, a kernel without overlay, one
-# without 9P, a kernel build tree's modules.
+# rootfs-modules.sh FLAVOUR OTHER IMAGE: that kernel of Debian's with the other's modules, with none
+# for overlay, and as it lies in the tree that it was built in, at IMAGE.
 . "$TESTS/boot/lib.sh"
 . "$TESTS/rig/lib.sh"
 VERB=run
-root=$(rig_kernel_root generic) version=$(rig_kernel_version generic)
-of_cloud=$(rig_kernel_root cloud)/lib/modules/$(rig_kernel_version cloud)
+KERNEL=$(kernel_of "$1")
+root=$(rig_kernel_root "$1") version=$(rig_kernel_version "$1") other=$(rig_kernel_version "$2")
+of_other=$(rig_kernel_root "$2")/lib/modules/$other
+image=$3
 
 # wants STATUS REGEX OPTION...: does not start, and says why.
 wants() {
@@ -13,7 +15,7 @@ wants() {
 	in_guest "$1" "${@:3}" -- true </dev/null
 	grep -qE -- "$regex" "$WORK/err" || fail "no '$regex' in: $(cat "$WORK/err")"
 }
-wants 2 "modules in $of_cloud are for .*-cloud-amd64, kernel .* is $version" --modules "$of_cloud"
+wants 2 "modules in $of_other are for $other, kernel .* is $version" --modules "$of_other"
 wants 2 '--modules /nonexistent: no modules for kernel' --modules /nonexistent
 step "other modules"
 
@@ -34,10 +36,10 @@ grep -q 'lkvm: the kernel lacks CONFIG_OVERLAY_FS, or its modules' "$WORK/err" |
 step "no overlay"
 
 # A folder in which a kernel was built: no list of depmod's.
-mkdir -p "$WORK/tree/arch/x86/boot"
+mkdir -p "$WORK/tree/${image%/*}"
 ln -s "$root/lib/modules/$version"/{kernel,modules.order,modules.builtin} "$WORK/tree/"
-cp "$KERNEL_GENERIC" "$WORK/tree/arch/x86/boot/bzImage"
-cd "$WORK/tree/arch/x86"
+cp "$KERNEL" "$WORK/tree/$image"
+cd "$WORK/tree/arch"/*
 status=0
 timeout "$LIMIT" "$LKVM" run -c 1 -m 512M -- uname -r </dev/null >"$WORK/out" 2>"$WORK/err" || status=$?
 [ $status = 0 ] || fail "in a build tree: $status, $(cat "$WORK/err")"
