@@ -96,7 +96,8 @@ static uint64_t pci_bar_wanted(const struct pci_function *fn, unsigned int nr)
 	uint16_t command = le_load(fn->bytes + PCI_COMMAND, 2);
 	uint64_t base = le_load(fn->bytes + pci_bar_reg(nr), 4);
 
-	if (!(command & (pci_bar_is_io(bar) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
+	if (!fn->pci->assigned ||
+	    !(command & (pci_bar_is_io(bar) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
 		return PCI_BAR_NOT_DECODED;
 	if (pci_bar_is_64(bar))
 		base |= le_load(fn->bytes + pci_bar_reg(nr + 1), 4) << 32;
@@ -394,41 +395,6 @@ int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, const struct io
 
 /* --- placing a function --- */
 
-static int pci_window_alloc(struct pci_window *win, uint64_t size, uint64_t *base)
-{
-	uint64_t at = ALIGN_UP(MAX(win->next, win->base), size);
-
-	if (at < win->next || !range_contains(win->base, win->size, at, size))
-		return -ENOSPC;
-	win->next = at + size;
-	*base = at;
-	return 0;
-}
-
-static int pci_assign_bar(struct pci_function *fn, unsigned int nr)
-{
-	struct pci_bar *bar = &fn->bar[nr];
-	struct pci *pci = fn->pci;
-	uint64_t base;
-	int ret;
-
-	if (pci_bar_is_io(bar))
-		ret = pci_window_alloc(&pci->io, bar->layout.size, &base);
-	else if (pci_bar_is_64(bar) && pci->mem64.size)
-		ret = pci_window_alloc(&pci->mem64, bar->layout.size, &base);
-	else
-		ret = pci_window_alloc(&pci->mem32, bar->layout.size, &base);
-	if (ret < 0) {
-		log_error("PCI %s: no address space left for BAR %u of 0x%" PRIx64 " bytes",
-			  fn->name, nr, bar->layout.size);
-		return ret;
-	}
-	le_store(fn->bytes + pci_bar_reg(nr), 4, (uint32_t)base | bar->layout.type);
-	if (pci_bar_is_64(bar))
-		le_store(fn->bytes + pci_bar_reg(nr + 1), 4, base >> 32);
-	return 0;
-}
-
 static int pci_choose_bdf(struct pci_function *fn, int bdf)
 {
 	struct pci *pci = fn->pci;
@@ -478,13 +444,6 @@ int pci_function_add(struct pci_function *fn, int bdf)
 	if (ret < 0)
 		return ret;
 	fn->bdf = ret;
-	for (unsigned int i = 0; i < PCI_NR_BARS; i++) {
-		if (!fn->bar[i].layout.size)
-			continue;
-		ret = pci_assign_bar(fn, i);
-		if (ret < 0)
-			return ret;
-	}
 	if (fn != &pci->host_bridge)
 		pci_wire_intx(fn);
 	fn->config_region = bus_insert(&pci->config, fn->name, (uint64_t)fn->bdf << 12,
@@ -528,15 +487,70 @@ void pci_function_remove(struct pci_function *fn)
 	pci_msix_fini(fn);
 }
 
+/* --- addresses --- */
+
+static int pci_compare_sizes(const void *a, const void *b)
+{
+	const struct pci_claim *x = a, *y = b;
+	uint64_t x_size = x->fn->bar[x->nr].layout.size, y_size = y->fn->bar[y->nr].layout.size;
+
+	if (x_size != y_size)
+		return x_size > y_size ? -1 : 1;
+	if (x->fn->bdf != y->fn->bdf)
+		return (int)x->fn->bdf - (int)y->fn->bdf;
+	return (int)x->nr - (int)y->nr;
+}
+
+/* Takes a BAR's place from the start of what is left of its window. */
+static int pci_assign_bar(struct pci_function *fn, unsigned int nr, struct pci_window *left)
+{
+	uint64_t size = fn->bar[nr].layout.size, at = ALIGN_UP(left->base, size);
+
+	if (at < left->base || !range_contains(left->base, left->size, at, size)) {
+		log_error("PCI %s: no address space left for BAR %u of 0x%" PRIx64 " bytes",
+			  fn->name, nr, size);
+		return -ENOSPC;
+	}
+	left->size -= at + size - left->base;
+	left->base = at + size;
+	le_store(fn->bytes + pci_bar_reg(nr), 4, (uint32_t)at | fn->bar[nr].layout.type);
+	if (pci_bar_is_64(&fn->bar[nr]))
+		le_store(fn->bytes + pci_bar_reg(nr + 1), 4, at >> 32);
+	return 0;
+}
+
+int pci_assign_bars(struct pci *pci)
+{
+	struct pci_window io = pci->io, mem32 = pci->mem32, mem64 = pci->mem64;
+	unsigned int nr;
+	int ret = 0;
+
+	pthread_mutex_lock(&pci->lock);
+	nr = pci_collect_claims(pci, pci->claims);
+	qsort(pci->claims, nr, sizeof(pci->claims[0]), pci_compare_sizes);
+	for (unsigned int i = 0; i < nr && ret == 0; i++) {
+		const struct pci_claim *claim = &pci->claims[i];
+		const struct pci_bar *bar = &claim->fn->bar[claim->nr];
+
+		ret = pci_assign_bar(claim->fn, claim->nr,
+				     pci_bar_is_io(bar)			     ? &io
+				     : pci_bar_is_64(bar) && pci->mem64.size ? &mem64
+									     : &mem32);
+	}
+	if (ret == 0) {
+		pci->assigned = true;
+		pci_sync_bars(pci);
+	}
+	pthread_mutex_unlock(&pci->lock);
+	return ret;
+}
+
 int pci_init(struct pci *pci, struct bus *mmio, struct bus *ioport, struct irq_chip *irq, int vm_fd)
 {
 	const struct pci_id host_bridge = {
 		/* Red Hat's generic PCIe host bridge, which guests know from elsewhere. */
-		.vendor = 0x1b36,
-		.device = 0x0008,
-		.class_code = 0x060000,
-		.subsystem_vendor = 0x1af4,
-		.subsystem = 0x1100,
+		.vendor = 0x1b36,	    .device = 0x0008,	 .class_code = 0x060000,
+		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
 	};
 	int ret;
 

@@ -120,6 +120,8 @@ static int vm_power_on(struct vm *vm)
 	if (ret == 0)
 		ret = devices_create(vm);
 	if (ret == 0)
+		ret = pci_assign_bars(&vm->pci);
+	if (ret == 0)
 		ret = arch_load(vm);
 	if (ret == 0)
 		ret = vm_init_vcpus(vm);

@@ -132,9 +132,8 @@ static void fdt_put_cells(struct fdt_writer *w, const char *name)
 /* --- nodes --- */
 
 /*
- * Linux: display/simple-framebuffer.yaml. The picture lies in a BAR, and Linux gives BARs new places
- * when it finds the host bridge, under the driver of this node; so it is told to take them as they
- * are, as EDK2 tells it, too.
+ * Linux: display/simple-framebuffer.yaml. The picture lies in a BAR, and Linux gives out BARs' places
+ * anew, under the driver of this node; see pci_assign_bars() for why this one stays where it is.
  */
 static void fdt_write_screen(struct fdt_writer *w, const struct fdt_machine *m)
 {
@@ -142,7 +141,6 @@ static void fdt_write_screen(struct fdt_writer *w, const struct fdt_machine *m)
 
 	if (!mode->width)
 		return;
-	fdt_put_u32(w, "linux,pci-probe-only", 1);
 	fdt_put_u32(w, "#address-cells", 2);
 	fdt_put_u32(w, "#size-cells", 2);
 	fdt_put_flag(w, "ranges");

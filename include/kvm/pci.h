@@ -30,7 +30,7 @@ struct pci_function;
 
 /* An address window that BARs are placed in; empty when size is 0. */
 struct pci_window {
-	uint64_t base, size, next;
+	uint64_t base, size;
 };
 
 struct pci_claim;
@@ -90,6 +90,7 @@ struct pci {
 	pthread_mutex_t lock; /* protects fn, config bytes, BARs, intx_asserted */
 	struct pci_function *fn[PCI_MAX_SLOTS * PCI_MAX_FUNCTIONS];
 	struct pci_window io, mem32, mem64;
+	bool assigned; /* BARs have addresses; none decodes before */
 	/* GSI of INTA# of slot 0 and so on, swizzled by slot and pin; and what goes into the
 	 * Interrupt Line register for each. */
 	unsigned int intx_gsi[4];
@@ -124,9 +125,9 @@ int pci_add_cf8(struct pci *pci);
 
 /*
  * A function's life: pci_function_init() with its identity, then BARs, capabilities, MSI-X and
- * ioeventfds, then pci_function_add(), which gives it a place (bdf, or -1 for the next free slot),
- * addresses, an INTx line, and shows it to the guest. All print on error and return a negative
- * errno; pci_function_remove() undoes any prefix of them.
+ * ioeventfds, then pci_function_add(), which gives it a place (bdf, or -1 for the next free slot) and
+ * an INTx line. When all functions are there, pci_assign_bars() gives them addresses. All print on
+ * error and return a negative errno; pci_function_remove() undoes any prefix of them.
  */
 void pci_function_init(struct pci_function *fn, struct pci *pci, const char *name, void *dev,
 		       const struct pci_id *id);
@@ -144,6 +145,12 @@ int pci_add_msix(struct pci_function *fn, unsigned int nr_vectors, unsigned int 
 int pci_add_ioeventfd(struct pci_function *fn, unsigned int bar, const struct ioeventfd *ev);
 int pci_function_add(struct pci_function *fn, int bdf);
 void pci_function_remove(struct pci_function *fn);
+/*
+ * The first addresses of all BARs, before the guest runs: in each window the largest first, the same
+ * size in the order of functions. That leaves no gaps; and where Linux does not take addresses as it
+ * finds them (arm64), it gives out new ones in this order, so that they are the old ones.
+ */
+int pci_assign_bars(struct pci *pci);
 
 /* Reads and writes on the VMM's own behalf: no mask, no hook, no consequences. */
 uint32_t pci_config_get(struct pci_function *fn, unsigned int reg, unsigned int len);

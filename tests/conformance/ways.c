@@ -68,9 +68,8 @@ static void pci_find_regs(struct rig *rig)
 
 static void pci_attach_as(struct rig *rig, bool transitional, uint16_t command)
 {
-	rig->m->pci.mem32.next = rig->m->pci.mem64.next = rig->m->pci.io.next = 0;
 	rig->vp = virtio_pci_create(&rig->m->pci, rig->vdev, transitional);
-	CHECK(rig->vp);
+	CHECK(rig->vp && pci_assign_bars(&rig->m->pci) == 0);
 	pci_find_bars(rig);
 	pci_find_regs(rig);
 	rig->gsi = cfg_read(rig->m, PCI_INTERRUPT_LINE, 1);

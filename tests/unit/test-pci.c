@@ -195,6 +195,7 @@ static struct device *device_create(struct machine *m, const struct pci_bar_layo
 	pci_function_init(&d->fn, &m->pci, "device", d, &device_id);
 	assert_int_equal(pci_add_bar(&d->fn, 0, layout), 0);
 	assert_int_equal(pci_function_add(&d->fn, -1), 0);
+	assert_int_equal(pci_assign_bars(&m->pci), 0);
 	return d;
 }
 
@@ -393,6 +394,7 @@ static void test_ioeventfd_follows(void **state)
 	assert_int_equal(pci_add_bar(&d->fn, 0, &mem64), 0);
 	assert_int_equal(pci_add_ioeventfd(&d->fn, 0, &ev), 0);
 	assert_int_equal(pci_function_add(&d->fn, -1), 0);
+	assert_int_equal(pci_assign_bars(&m->pci), 0);
 	assert_true(fake_ioeventfd_at == 0);
 	cfg_write(m, d->fn.bdf, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	assert_true(fake_ioeventfd_at == MEM64 + 0x40);
@@ -481,10 +483,45 @@ static void test_windows_end(void **state)
 
 	pci_function_init(&c->fn, &m->pci, "c", c, &device_id);
 	assert_int_equal(pci_add_bar(&c->fn, 0, &half), 0);
-	assert_int_equal(pci_function_add(&c->fn, -1), -ENOSPC);
+	assert_int_equal(pci_function_add(&c->fn, -1), 0);
+	assert_int_equal(pci_assign_bars(&m->pci), -ENOSPC);
 	device_destroy(c);
 	device_destroy(b);
 	device_destroy(a);
+}
+
+/* The order of Linux, which gives out addresses anew on arm64: nothing moves then. */
+static void test_largest_first(void **state)
+{
+	struct machine *m = *state;
+	static const struct pci_bar_layout small = {.size = 0x1000, .ops = &device_ops},
+					   large = {.size = 0x40000, .ops = &device_ops},
+					   middle = {.size = 0x2000, .ops = &device_ops};
+	static const struct {
+		const struct pci_bar_layout *layout;
+		uint32_t at;
+	} want[] = {{&small, MEM32 + 0x42000},
+		    {&large, MEM32},
+		    {&small, MEM32 + 0x43000},
+		    {&middle, MEM32 + 0x40000}};
+	struct device *d[ARRAY_SIZE(want)];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(want); i++) {
+		d[i] = calloc(1, sizeof(*d[i]));
+		pci_function_init(&d[i]->fn, &m->pci, "device", d[i], &device_id);
+		pci_config_set(&d[i]->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+		assert_int_equal(pci_add_bar(&d[i]->fn, 0, want[i].layout), 0);
+		assert_int_equal(pci_function_add(&d[i]->fn, -1), 0);
+	}
+	/* None decodes before all have their addresses, not at 0 either. */
+	assert_int_equal(who(m, 0), -1);
+	assert_int_equal(pci_assign_bars(&m->pci), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(want); i++) {
+		assert_int_equal(cfg_read(m, d[i]->fn.bdf, PCI_BASE_ADDRESS_0, 4), want[i].at);
+		assert_int_equal(who(m, want[i].at), d[i]->fn.bdf);
+	}
+	for (unsigned int i = ARRAY_SIZE(want); i-- > 0;)
+		device_destroy(d[i]);
 }
 
 static struct device *msix_device_create(struct machine *m)
@@ -495,6 +532,7 @@ static struct device *msix_device_create(struct machine *m)
 	assert_int_equal(pci_add_bar(&d->fn, 0, &mem32), 0);
 	assert_int_equal(pci_add_msix(&d->fn, 3, 0, 0, 0x800), 0);
 	assert_int_equal(pci_function_add(&d->fn, -1), 0);
+	assert_int_equal(pci_assign_bars(&m->pci), 0);
 	return d;
 }
 
@@ -753,6 +791,7 @@ int main(void)
 		T(test_all_slots_and_functions),
 		T(test_crowded),
 		T(test_windows_end),
+		T(test_largest_first),
 		T(test_msix_pending),
 		T(test_msix_tie),
 		T(test_intx),
