@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # arm64-irqchip.sh KIND CPUS: with that interrupt controller, /proc/interrupts of the guest has every
 # device on the interrupt that the device tree names for it, and the devices work; dtc reads the
-# tree without a warning.
+# tree without a warning. And where Linux gives out the addresses of BARs anew, all keep theirs.
 . "$TESTS/boot/lib.sh"
 kind=$1 CPUS=$2
 dtb=$WORK/dtb
@@ -17,6 +17,7 @@ ip link set eth0 up
 udhcpc -i eth0 -n -q -s /bin/true 2>&1
 for d in /sys/bus/virtio/devices/*; do echo "AT ${d##*/} $(readlink -f $d)"; done
 cat /proc/interrupts
+dmesg | grep -E " (reg 0x|BAR [0-9])"
 echo "CPUS $(cat /sys/devices/system/cpu/online)"
 kill $(jobs -p)
 ' --disk "$WORK/pci" --disk "$WORK/mmio,trans=mmio" --network user --irqchip "$kind" \
@@ -75,5 +76,12 @@ step "per CPU"
 pmu=$((16 + $(cell /pmu interrupts 1)))
 [ "$(cell /pmu interrupts 0)" = 1 ] || fail "the PMU is not on a PPI"
 console irq | grep -qE "GIC[^ ]* +$pmu Level +arm-pmu" || fail "the PMU is not on interrupt $pmu"
+# The button is on a line of the GPIO controller's, whose own interrupt Linux does not count.
+console irq | grep -qE "gpio +3 +Edge +Power Button" || fail "no power button on line 3 of the GPIO controller"
 # The virtual timer is the third of four.
 counted $((16 + $(cell /timer interrupts 7))) arch_timer
+step "BARs"
+# bars [-v]: those that Linux gave out, or the others, which are those that it found.
+bars() { console irq | grep -E ' (reg 0x|BAR [0-9])' | grep "$@" -e assigned | grep -oE '\[(mem|io) [^] ]*' | sort; }
+[ -n "$(bars)" ] || fail "Linux gave out no addresses"
+[ "$(bars)" = "$(bars -v)" ] || fail "moved, from $(bars -v) to $(bars)"
