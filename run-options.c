@@ -375,7 +375,7 @@ int run_options_parse(struct run_options *run, int argc, char **argv, const char
 		{OPTION_STRING, 'f', "firmware", &cfg->firmware, "FILE", "firmware, not a kernel",
 		 0},
 		{OPTION_FLAG, 0, "nodefaults", &cfg->nodefaults, 0,
-		 "the command line is what --params says", 0},
+		 "the command line is what --params says; a signal ends the VM at once", 0},
 		{OPTION_GROUP, .help = "Devices:"},
 		{OPTION_CALL, 'd', "disk", run, "FILE[,KEY=VALUE..]",
 		 "an image, block device, or vhost-user=SOCKET (docs/disks.md)", run_parse_disk},

@@ -328,6 +328,8 @@ static void vm_signal(void *arg, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGWINCH)
 		chardev_resized(vm->console);
+	else if (vm->cfg->nodefaults) /* whose scripts have patience for a second */
+		vm_request_stop(vm);
 	else if (!vm->agent)
 		vm_asked_to_end(vm);
 	else if (!agent_signal(vm->agent, (int)info.ssi_signo))

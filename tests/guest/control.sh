@@ -94,7 +94,12 @@ wait "$first" 2>/dev/null || :
 [ -z "$(listed one)" ] || fail "a dead VM is listed"
 begin one
 
-# SIGTERM asks the guest, which has no ears; a second one ends it at once
+# With --nodefaults, a signal ends it at once; else it asks the guest, which has no ears, and the
+# second one ends it
+kill "$vm"
+end
+nodefaults=
+begin one
 kill "$vm"
 sleep 1
 ! gone "$vm" || fail "SIGTERM did not wait for the guest"

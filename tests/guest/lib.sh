@@ -5,6 +5,7 @@
 set -eu
 LKVM=$(realpath "${LKVM:-$(dirname "$0")/../../lkvm}")
 GUESTS=${GUESTS:-$(dirname "$LKVM")/tests/guest}
+nodefaults=--nodefaults # or empty
 vm=
 temporary=
 [ -n "${WORK:-}" ] || WORK=$(mktemp -d) temporary=$WORK
@@ -44,7 +45,8 @@ start() {
 	local image=$GUESTS/$1
 	shift
 	: >"$out" >"$err"	# now, lest an earlier VM's words are taken for this one's
-	"$LKVM" run --nodefaults --network none --mem 32 --cpus 1 --kernel "$image" "$@" \
+	# shellcheck disable=SC2086 # a word or none
+	"$LKVM" run $nodefaults --network none --mem 32 --cpus 1 --kernel "$image" "$@" \
 		<"${input:-/dev/null}" >"$out" 2>"$err" &
 	vm=$!
 }

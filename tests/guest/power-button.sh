@@ -51,3 +51,19 @@ wait_out '^ready$'
 "$LKVM" pause vm || fail "pause: status $?"
 stop --force
 [ "$took" -lt 2000 ] || fail "--force on a paused VM took $took ms"
+
+# A signal asks the guest as well; with --nodefaults, it ends the VM.
+start power-button.elf --name vm
+wait_out '^ready$'
+kill -TERM "$vm"
+reap
+expect_status 0
+! grep '^button$' "$out" || fail "SIGTERM pressed the button, --nodefaults or not"
+
+nodefaults=
+start power-button.elf --name vm
+wait_out '^ready$'
+kill -TERM "$vm"
+reap
+expect_out '^button$'
+expect_ok
