@@ -33,3 +33,23 @@ for option in --pmu --irqchip=gicv3 "--irqchip gicv3-its" "-c 4" "-m 64" --force
 done
 # Arguments may be missing altogether.
 runs bare --kernel "$IMAGES/flat" "${defaults[@]}"
+
+# A 32-bit program goes 32 KiB into RAM; this one says the end only there, and turns itself off.
+# words HEX...: little-endian, as the instructions of A32 are.
+words() {
+	local w
+	for w in "$@"; do printf "\\x${w:6:2}\\x${w:4:2}\\x${w:2:2}\\x${w:0:2}"; done
+}
+{
+	words e3a04401 e24f5008 # r4 = 0x1000000, the UART; r5 = where this is
+	words e3a06102 e3866902 e3866004 e1550006 1a000005 # not 0x80008004: off
+	words e28f701c # r7 = the text
+	words e4d70001 e3500000 0a000001 e5c40000 eafffffa # to the UART, up to its 0
+	words e3a00321 e3800008 e1400070 # off: PSCI's SYSTEM_OFF, by HVC
+	printf 'EXIT: STATUS=1\n\0'
+} >"$WORK/flat32"
+if timeout 90s "$LKVM" run -k "$WORK/flat32" "${defaults[@]}" --aarch32 </dev/null >"$WORK/half.out" 2>"$WORK/half.err"; then
+	expect_line half '^EXIT: STATUS=1$'
+else
+	grep -q "this host's KVM does not have it" "$WORK/half.err" || fail "--aarch32: $(cat "$WORK/half.err")"
+fi
