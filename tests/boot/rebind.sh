@@ -17,7 +17,7 @@ pci-legacy) reload='rmmod virtio_pci && insmod /modules/core/*virtio_pci.ko forc
 mmio-legacy) v1=0 ;;
 esac
 export INITRD_GENERIC
-INITRD_GENERIC=$(initrd_with generic "$O/tests/boot/vsock-tool")
+INITRD_GENERIC=$(initrd_with generic "${LKVM%/*}/tests/boot/vsock-tool")
 
 truncate -s 4M "$WORK/disk"
 mkdir "$WORK/share"
