@@ -34,6 +34,17 @@ int arch_check_config(const struct vm_config *cfg)
 		log_error("--aarch32 and --nested exclude each other");
 		return -EINVAL;
 	}
+	if (cfg->arch->e2h0 && !cfg->arch->nested) {
+		log_error("--e2h0: there is no --nested");
+		return -EINVAL;
+	}
+	/* What is chosen where none is named is a GICv3: no KVM without one has EL2 for guests. */
+	if (cfg->arch->nested && cfg->arch->irqchip && !gic_is_v3(cfg->arch->irqchip)) {
+		log_error(
+			"--nested and --irqchip %s exclude each other: a guest's EL2 takes a GICv3",
+			gic_name(cfg->arch->irqchip));
+		return -EINVAL;
+	}
 	if (cfg->arch->firmware_address && !cfg->firmware) {
 		log_error("--firmware-address: there is no --firmware");
 		return -EINVAL;

@@ -25,7 +25,7 @@ struct arch_config {
 	uint64_t firmware_address; /* 0: the start of RAM */
 	bool have_kaslr_seed;
 	uint64_t kaslr_seed;
-	bool aarch32, pmu, nested, no_mte, no_pvtime;
+	bool aarch32, pmu, nested, e2h0, no_mte, no_pvtime;
 	bool force_pci;	     /* kvmtool's: virtio devices are on PCI anyway */
 	uint32_t sve_max_vl; /* bits; 0: what the host has */
 	uint32_t timer_hz;

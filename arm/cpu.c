@@ -21,6 +21,12 @@
 #ifndef KVM_ARM_VCPU_HAS_EL2
 #define KVM_ARM_VCPU_HAS_EL2 7
 #endif
+#ifndef KVM_CAP_ARM_EL2_E2H0
+#define KVM_CAP_ARM_EL2_E2H0 241
+#endif
+#ifndef KVM_ARM_VCPU_HAS_EL2_E2H0
+#define KVM_ARM_VCPU_HAS_EL2_E2H0 8
+#endif
 
 #define CPU_CORE_REG(member) \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(member))
@@ -93,7 +99,7 @@ struct cpu_wanted {
 	unsigned int cap, feature;
 };
 
-#define CPU_NR_WANTED 3
+#define CPU_NR_WANTED 4
 
 static void cpu_list_wanted(const struct arch_config *arch, struct cpu_wanted *list)
 {
@@ -102,6 +108,8 @@ static void cpu_list_wanted(const struct arch_config *arch, struct cpu_wanted *l
 	list[1] = (struct cpu_wanted){arch->pmu, "pmu", KVM_CAP_ARM_PMU_V3, KVM_ARM_VCPU_PMU_V3};
 	list[2] =
 		(struct cpu_wanted){arch->nested, "nested", KVM_CAP_ARM_EL2, KVM_ARM_VCPU_HAS_EL2};
+	list[3] = (struct cpu_wanted){arch->e2h0, "e2h0", KVM_CAP_ARM_EL2_E2H0,
+				      KVM_ARM_VCPU_HAS_EL2_E2H0};
 }
 
 int cpu_check(const struct vm *vm)

@@ -240,12 +240,15 @@ static uint32_t fdt_ppi_cpus(const struct fdt_machine *m)
 
 static void fdt_write_timer(struct fdt_writer *w, const struct fdt_machine *m)
 {
+	/* The last came with VHE: only a guest hypervisor can have it. */
 	static const unsigned int ppi[] = {LAYOUT_PPI_SEC_TIMER, LAYOUT_PPI_PHYS_TIMER,
-					   LAYOUT_PPI_VIRT_TIMER, LAYOUT_PPI_HYP_TIMER};
+					   LAYOUT_PPI_VIRT_TIMER, LAYOUT_PPI_HYP_TIMER,
+					   LAYOUT_PPI_HYP_VIRT};
+	unsigned int nr = m->nested ? ARRAY_SIZE(ppi) : ARRAY_SIZE(ppi) - 1;
 
 	fdt_put_node(w, "timer");
 	fdt_put_string(w, "compatible", "arm,armv8-timer");
-	for (unsigned int i = 0; i < ARRAY_SIZE(ppi); i++)
+	for (unsigned int i = 0; i < nr; i++)
 		fdt_put_irq(w, FDT_IRQ_PPI, ppi[i], FDT_IRQ_LEVEL_LOW | fdt_ppi_cpus(m));
 	fdt_put_cells(w, "interrupts");
 	fdt_put_flag(w, "always-on");

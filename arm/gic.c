@@ -28,12 +28,17 @@
 #define V2M_MSI_IIDR	0xfcc
 #define V2M_FIRST_INTID (LAYOUT_SPI_BASE + LAYOUT_SPI_V2M)
 
-static const char *const gic_names[] = {
-	[GIC_V2] = "gicv2",
-	[GIC_V2M] = "gicv2m",
-	[GIC_V3] = "gicv3",
-	[GIC_V3_ITS] = "gicv3-its",
-};
+const char *gic_name(enum gic_kind kind)
+{
+	static const char *const names[] = {
+		[GIC_V2] = "gicv2",
+		[GIC_V2M] = "gicv2m",
+		[GIC_V3] = "gicv3",
+		[GIC_V3_ITS] = "gicv3-its",
+	};
+
+	return names[kind];
+}
 
 /* --- GICv2m: MSIs that are SPIs --- */
 
@@ -114,7 +119,7 @@ static int gic_choose(struct vm *vm)
 	enum gic_kind kind = vm->cfg->arch->irqchip;
 
 	if (kind != GIC_AUTO && !gic_has(vm, kind)) {
-		log_error("--irqchip %s: this host's KVM does not have it", gic_names[kind]);
+		log_error("--irqchip %s: this host's KVM does not have it", gic_name(kind));
 		return -ENODEV;
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(best_first) && kind == GIC_AUTO; i++)
@@ -215,7 +220,7 @@ int gic_create(struct vm *vm)
 	if (ret == 0)
 		return gic_init_irq(vm);
 err:
-	log_error("interrupt controller %s: KVM: %s", gic_names[vm->arch->gic], strerror(-ret));
+	log_error("interrupt controller %s: KVM: %s", gic_name(vm->arch->gic), strerror(-ret));
 	return ret;
 }
 
@@ -225,7 +230,7 @@ int gic_start(struct vm *vm)
 			  NULL);
 
 	if (ret < 0)
-		log_error("interrupt controller %s: KVM: %s", gic_names[vm->arch->gic],
+		log_error("interrupt controller %s: KVM: %s", gic_name(vm->arch->gic),
 			  strerror(-ret));
 	return ret;
 }

@@ -9,6 +9,11 @@ struct vm;
 
 /* Interrupt controllers, the best last. The M and the ITS take MSIs. */
 enum gic_kind { GIC_AUTO, GIC_V2, GIC_V2M, GIC_V3, GIC_V3_ITS };
+#define GIC_FIRST GIC_V2
+#define GIC_LAST  GIC_V3_ITS
+
+/* As the command line has it; not of GIC_AUTO. */
+const char *gic_name(enum gic_kind kind);
 
 static inline bool gic_is_v3(enum gic_kind kind)
 {

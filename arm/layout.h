@@ -73,6 +73,7 @@
 #define LAYOUT_PPI_MAINTENANCE 9
 #define LAYOUT_PPI_HYP_TIMER   10
 #define LAYOUT_PPI_VIRT_TIMER  11
+#define LAYOUT_PPI_HYP_VIRT    12 /* EL2's virtual timer */
 #define LAYOUT_PPI_SEC_TIMER   13
 #define LAYOUT_PPI_PHYS_TIMER  14
 #define LAYOUT_PPI_PMU	       7

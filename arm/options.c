@@ -14,21 +14,12 @@
 
 static int options_set_irqchip(const struct option_spec *opt, const char *word)
 {
-	static const struct {
-		const char *name;
-		enum gic_kind kind;
-	} known[] = {
-		{"gicv2", GIC_V2},
-		{"gicv2m", GIC_V2M},
-		{"gicv3", GIC_V3},
-		{"gicv3-its", GIC_V3_ITS},
-	};
 	enum gic_kind *kind = opt->value;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++) {
-		if (strcmp(word, known[i].name))
+	for (enum gic_kind i = GIC_FIRST; i <= GIC_LAST; i++) {
+		if (strcmp(word, gic_name(i)))
 			continue;
-		*kind = known[i].kind;
+		*kind = i;
 		return 0;
 	}
 	log_error("--irqchip %s: should be gicv2, gicv2m, gicv3 or gicv3-its", word);
@@ -84,6 +75,7 @@ const struct option_spec *arch_run_options(struct vm_config *cfg)
 		{OPTION_FLAG, 0, "pmu", &arch->pmu, 0, "performance counters (PMUv3)", 0},
 		{OPTION_FLAG, 0, "nested", &arch->nested, 0, "a guest that can run guests (EL2)",
 		 0},
+		{OPTION_FLAG, 0, "e2h0", &arch->e2h0, 0, "with --nested: an EL2 without VHE", 0},
 		{OPTION_CALL, 0, "sve-max-vl", &arch->sve_max_vl, "BITS",
 		 "longest SVE vectors (the host's)", options_set_sve_max_vl},
 		{OPTION_FLAG, 0, "disable-mte", &arch->no_mte, 0, "no memory tagging", 0},

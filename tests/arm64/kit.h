@@ -27,14 +27,20 @@ __asm__(".section .text.start, \"ax\"\n"
 	"	b	kit_main\n"
 	".previous\n");
 
+/* Calls go to who is above: from EL2, where HVC would come back, by SMC. */
 static inline uint64_t kit_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 {
+	uint64_t el;
 	register uint64_t x0 __asm__("x0") = function;
 	register uint64_t x1 __asm__("x1") = a;
 	register uint64_t x2 __asm__("x2") = b;
 	register uint64_t x3 __asm__("x3") = c;
 
-	__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
+	__asm__("mrs %0, CurrentEL" : "=r"(el));
+	if (el >> 2 == 2)
+		__asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
+	else
+		__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
 	return x0;
 }
 

@@ -47,5 +47,8 @@ bad 'sve-max-vl 100: should be' -k "$KERNEL_CLOUD" --sve-max-vl 100
 bad 'firmware-address: there is no --firmware' -k "$KERNEL_CLOUD" --firmware-address 0x80000000
 bad 'firmware .*flat: .*not within RAM' -f "$IMAGES/flat" --firmware-address 0x1000
 bad 'aarch32 and --nested' -k "$KERNEL_CLOUD" --aarch32 --nested
+bad 'nested and --irqchip gicv2 ' -k "$KERNEL_CLOUD" --nested --irqchip gicv2
+bad 'nested and --irqchip gicv2m ' -k "$KERNEL_CLOUD" --nested --irqchip gicv2m
+bad 'e2h0: there is no --nested' -k "$KERNEL_CLOUD" --e2h0
 bad 'aarch32' -k "$KERNEL_CLOUD" --aarch32
 bad 'nested' -k "$KERNEL_CLOUD" --nested

@@ -240,7 +240,7 @@ static void test_windows(void **state)
 	assert_int_equal(cell64("/pcie@40000000", "ranges", 21, 19), 64 * GIB);
 }
 
-/* A guest hypervisor has HVC for itself, and hears of its own guests' interrupts. */
+/* A guest hypervisor has HVC for itself, hears of its own guests' interrupts, and has a timer more. */
 static void test_nested(void **state)
 {
 	static const char gic[] = "/interrupt-controller@3fff0000";
@@ -250,11 +250,14 @@ static void test_nested(void **state)
 	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
 	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/psci"), "method", NULL), "hvc");
 	assert_null(fdt_getprop(fdt, fdt_path_offset(fdt, gic), "interrupts", NULL));
+	cell("/timer", "interrupts", 12, 0);
 	m.nested = true;
 	assert_int_equal(fdt_build(&m, fdt, sizeof(fdt)), 0);
 	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/psci"), "method", NULL), "smc");
 	assert_int_equal(cell(gic, "interrupts", 3, 0), 1); /* a PPI */
 	assert_int_equal(cell(gic, "interrupts", 3, 1), LAYOUT_PPI_MAINTENANCE);
+	assert_int_equal(cell("/timer", "interrupts", 15, 10), LAYOUT_PPI_HYP_TIMER);
+	assert_int_equal(cell("/timer", "interrupts", 15, 13), LAYOUT_PPI_HYP_VIRT);
 }
 
 static void test_many_cpus(void **state)
