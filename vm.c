@@ -155,12 +155,16 @@ static void vm_power_off(struct vm *vm)
 	vm_destroy_devices(vm);
 	vm_fini_vcpus(vm);
 	pci_fini(&vm->pci);
+	/*
+	 * Not the mirror of how it came: of a VM that lives on, KVM searches the tables for memory that
+	 * goes. Where it has run guests itself, that is, on arm64, all that they could have mapped.
+	 */
+	close(vm->vm_fd);
+	vm->vm_fd = -1;
 	arch_vm_fini(vm);
 	bus_fini(&vm->ioport);
 	bus_fini(&vm->mmio);
 	memory_fini(&vm->mem);
-	close(vm->vm_fd);
-	vm->vm_fd = -1;
 }
 
 /* --- running, pausing, ending --- */

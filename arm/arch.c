@@ -95,8 +95,8 @@ int arch_vm_init(struct vm *vm)
 
 void arch_vm_fini(struct vm *vm)
 {
+	gic_destroy(vm); /* the VM may be closed, but for this */
 	pvtime_destroy(vm);
-	gic_destroy(vm);
 	free(vm->arch->cmdline);
 	free(vm->arch);
 	vm->arch = NULL;

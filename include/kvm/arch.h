@@ -33,6 +33,7 @@ int arch_vm_type(int kvm_fd, const struct vm_config *cfg, unsigned long *type);
 
 /* vm->vm_fd exists: adds RAM banks, makes vm->arch, the interrupt controller and vm->irq. */
 int arch_vm_init(struct vm *vm);
+/* The VM may be closed already, if its memory is retired: asks nothing of it. */
 void arch_vm_fini(struct vm *vm);
 
 /*
