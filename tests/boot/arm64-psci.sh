@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# arm64-psci.sh: PSCI with arguments of all sorts, a CPU that goes on and off, and the machine's
-# end by SYSTEM_OFF, SYSTEM_RESET and SYSTEM_RESET2.
+# arm64-psci.sh [OPTION...]: PSCI with arguments of all sorts, a CPU that goes on and off, and the
+# machine's end by SYSTEM_OFF, SYSTEM_RESET and SYSTEM_RESET2.
 . "$TESTS/boot/lib.sh"
 
+more=("$@")
+[ $# = 0 ] || host_takes "$@"
 # psci NAME OPTION...
 psci() {
 	: >"$WORK/$1.out"
 	"$LKVM" run --name "$1" -k "$IMAGES/psci" -c 2 -m 64M --nodefaults -n none "${@:2}" \
-		</dev/null >"$WORK/$1.out" 2>&1 &
+		${more[@]+"${more[@]}"} </dev/null >"$WORK/$1.out" 2>&1 &
 	VM_PID[$1]=$!
 }
 for end in off reset reset2; do psci $end --no-reboot -p $end; done

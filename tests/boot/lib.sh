@@ -125,6 +125,12 @@ no_complaints() {
 	refuse_line "$1" 'Kernel panic|BUG:|WARNING: |Call Trace|soft lockup|rcu.*stall|nobody cared|Oops'
 }
 
+# host_takes OPTION...: skips where KVM on arm64 lacks them.  In a rig that was made for the test, it may not.
+host_takes() {
+	[ -n "${LKVM_IN_RIG:-}" ] || "$LKVM" run -k "$IMAGES/flat" --nodefaults -m 64M "$@" </dev/null >/dev/null 2>&1 ||
+		skip "this host's KVM has no $*"
+}
+
 # nothing_left NAME: no row, no file.
 nothing_left() {
 	! "$LKVM" list 2>/dev/null | grep -w -- "$1" || fail "lkvm list still shows $1"
