@@ -399,7 +399,8 @@ enum exit_code vm_run(struct vm *vm)
 			return vm_exit_code(outcome);
 		log_debug("the guest reboots");
 		vm_power_off(vm);
-		if (vm_power_on(vm) < 0)
+		if (boot_file_look(&vm->kernel) < 0 || boot_file_look(&vm->initrd) < 0 ||
+		    boot_file_look(&vm->firmware) < 0 || vm_power_on(vm) < 0)
 			return EXIT_HOST_ERROR;
 	}
 }
@@ -472,6 +473,17 @@ err:
 	return -errno;
 }
 
+static int vm_open_files(struct vm *vm)
+{
+	int ret = boot_file_open(&vm->kernel, "kernel", vm->cfg->kernel);
+
+	if (ret == 0)
+		ret = boot_file_open(&vm->initrd, "initrd", vm->cfg->initrd);
+	if (ret == 0)
+		ret = boot_file_open(&vm->firmware, "firmware", vm->cfg->firmware);
+	return ret < 0 ? ret : arch_open(vm);
+}
+
 static int vm_open_agent(struct vm *vm)
 {
 	if (!vm->cfg->rootfs)
@@ -509,8 +521,8 @@ struct vm *vm_create(const struct vm_config *cfg)
 		goto err;
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
-	if (!vm->control || backends_open(vm) < 0 || vm_open_agent(vm) < 0 ||
-	    vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
+	if (!vm->control || vm_open_files(vm) < 0 || backends_open(vm) < 0 ||
+	    vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
 		goto err;
 	return vm;
 err:
@@ -525,6 +537,10 @@ void vm_destroy(struct vm *vm)
 	display_destroy(vm->display);
 	agent_destroy(vm->agent);
 	backends_close(vm);
+	arch_close(vm);
+	boot_file_close(&vm->firmware);
+	boot_file_close(&vm->initrd);
+	boot_file_close(&vm->kernel);
 	/* The socket's end is what `lkvm stop` waits for: everything else is done by now. */
 	if (vm->control)
 		control_destroy(vm->control);

@@ -52,6 +52,44 @@ int arch_check_config(const struct vm_config *cfg)
 	return space_check(cfg);
 }
 
+int arch_open(struct vm *vm)
+{
+	const struct arch_config *cfg = vm->cfg->arch;
+	struct arch_files *files = calloc(1, sizeof(*files));
+	int ret;
+
+	if (!files)
+		return -ENOMEM;
+	vm->arch_files = files;
+	files->dtb_fd = -1;
+	if (cfg->flash) {
+		ret = cfi_file_open(&files->flash, cfg->flash, LAYOUT_FLASH_MAX_SIZE);
+		if (ret < 0)
+			return ret;
+	}
+	if (!cfg->dump_dtb)
+		return 0;
+	files->dtb_fd = open(cfg->dump_dtb, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (files->dtb_fd >= 0)
+		return 0;
+	ret = -errno;
+	log_error("--dump-dtb %s: %s", cfg->dump_dtb, strerror(-ret));
+	return ret;
+}
+
+void arch_close(struct vm *vm)
+{
+	struct arch_files *files = vm->arch_files;
+
+	if (!files)
+		return;
+	cfi_file_close(&files->flash);
+	if (files->dtb_fd >= 0)
+		close(files->dtb_fd);
+	free(files);
+	vm->arch_files = NULL;
+}
+
 int arch_vm_type(int kvm_fd, const struct vm_config *cfg, unsigned long *type)
 {
 	return space_vm_type(kvm_fd, cfg, type);
@@ -185,7 +223,7 @@ static int arch_create_gpio(struct vm *vm)
 static int arch_create_flash(struct vm *vm)
 {
 	struct cfi_flash *flash = cfi_flash_create(&vm->mmio, &vm->mem, LAYOUT_FLASH,
-						   LAYOUT_FLASH_MAX_SIZE, vm->cfg->arch->flash);
+						   &vm->arch_files->flash);
 
 	if (flash)
 		vm->arch->fdt.flash =
@@ -215,15 +253,16 @@ int arch_load(struct vm *vm)
 	return boot_load(vm);
 }
 
-static int arch_dump_dtb(const char *path, const void *dtb)
+static int arch_dump_dtb(int fd, const char *path, const void *dtb)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	int ret = fd < 0 ? -errno : write_full(fd, dtb, fdt_totalsize(dtb));
+	int ret;
 
+	/* Again from the start, unless it is a pipe. */
+	if (lseek(fd, 0, SEEK_SET) == 0)
+		(void)!ftruncate(fd, 0);
+	ret = write_full(fd, dtb, fdt_totalsize(dtb));
 	if (ret < 0)
 		log_error("--dump-dtb %s: %s", path, strerror(-ret));
-	if (fd >= 0)
-		close(fd);
 	return ret;
 }
 
@@ -279,7 +318,7 @@ static int arch_describe(struct vm *vm)
 			log_error("device tree: larger than %llu KiB", LAYOUT_FDT_SIZE / 1024);
 	}
 	if (ret == 0 && cfg->dump_dtb)
-		ret = arch_dump_dtb(cfg->dump_dtb, dtb);
+		ret = arch_dump_dtb(vm->arch_files->dtb_fd, cfg->dump_dtb, dtb);
 	free(mpidr);
 	return ret;
 }

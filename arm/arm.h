@@ -9,9 +9,9 @@
 
 #include "fdt.h"
 #include "gic.h"
+#include "kvm/cfi-flash.h"
 #include "kvm/pci.h"
 
-struct cfi_flash;
 struct pl061;
 struct serial;
 struct vcpu;
@@ -29,6 +29,12 @@ struct arch_config {
 	bool force_pci;	     /* kvmtool's: virtio devices are on PCI anyway */
 	uint32_t sve_max_vl; /* bits; 0: what the host has */
 	uint32_t timer_hz;
+};
+
+/* What the options name, open from arch_open() to arch_close(). */
+struct arch_files {
+	struct cfi_file flash;
+	int dtb_fd; /* -1: none */
 };
 
 /* Where in guest memory the kernel or firmware, and what it is given, lie. */

@@ -19,31 +19,6 @@
 #include "kvm/vm.h"
 #include "layout.h"
 
-/* An open regular file and its size, or a negative errno after an error line. */
-static int boot_open(const char *what, const char *path, uint64_t *size)
-{
-	struct stat st;
-	/* NONBLOCK: a FIFO must not hang us before it can be refused. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), ret;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		ret = -errno;
-		log_fatal("Unable to open %s %s: %m", what, path);
-	} else if (!S_ISREG(st.st_mode)) {
-		ret = -EINVAL;
-		log_fatal("Unable to open %s %s: Not a regular file", what, path);
-	} else if (!st.st_size) {
-		ret = -ENODATA;
-		log_fatal("Unable to open %s %s: File is empty", what, path);
-	} else {
-		*size = st.st_size;
-		return fd;
-	}
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
 /* --- places --- */
 
 /* How far from the start of RAM a kernel finds what it is given. */
@@ -76,26 +51,25 @@ static int boot_place_dtb(struct boot *boot, uint64_t start, uint64_t limit)
 	return -ENOMEM;
 }
 
-static int boot_load_initrd(struct vm *vm, const char *path, uint64_t start)
+static int boot_load_initrd(struct vm *vm, uint64_t start)
 {
 	struct boot *boot = &vm->arch->boot;
-	int fd = boot_open("initrd", path, &boot->initrd_size), ret;
+	const struct boot_file *file = &vm->initrd;
+	int ret;
 
-	if (fd < 0)
-		return fd;
+	boot->initrd_size = file->size;
 	boot->initrd = boot_place(start, boot->dtb, boot->initrd_size, 0x1000);
 	if (!boot->initrd) {
 		ret = -ENOMEM;
 		log_error("initrd %s: %" PRIu64
 			  " MiB do not fit into the VM's RAM beside the kernel",
-			  path, boot->initrd_size / MIB + 1);
+			  file->path, boot->initrd_size / MIB + 1);
 	} else {
-		ret = pread_full(fd, guest_ptr(&vm->mem, boot->initrd, boot->initrd_size),
+		ret = pread_full(file->fd, guest_ptr(&vm->mem, boot->initrd, boot->initrd_size),
 				 boot->initrd_size, 0);
 		if (ret < 0)
-			log_error("initrd %s: %s", path, strerror(-ret));
+			log_error("initrd %s: %s", file->path, strerror(-ret));
 	}
-	close(fd);
 	return ret;
 }
 
@@ -130,26 +104,22 @@ static char *boot_cmdline(const struct vm_config *cfg)
 /* Loads the kernel and says where it ends. */
 static int boot_load_kernel(struct vm *vm, uint64_t *end)
 {
-	struct image image = {.path = vm->cfg->kernel, .keep = vm->cfg->rootfs};
-	uint64_t size;
-	int fd = boot_open("kernel", image.path, &size), ret;
-	void *map;
+	const struct boot_file *file = &vm->kernel;
+	struct image image = {.path = file->path, .keep = vm->cfg->rootfs};
+	void *map = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, file->fd, 0);
+	int ret;
 
-	if (fd < 0)
-		return fd;
-	map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
 	if (map == MAP_FAILED) {
 		ret = -errno;
 		log_error("kernel %s: %m", image.path);
 		return ret;
 	}
 	image.bytes = map;
-	image.len = size;
+	image.len = file->size;
 	ret = image_probe(&image, vm->cfg->arch->aarch32);
 	if (ret == 0)
 		ret = image_load(&image, &vm->mem, vm->arch->ram + image.text_offset);
-	munmap(map, size);
+	munmap(map, file->size);
 	vm->arch->boot.entry = vm->arch->ram + image.text_offset;
 	*end = vm->arch->boot.entry + image.size;
 	return ret;
@@ -159,26 +129,22 @@ static int boot_load_kernel(struct vm *vm, uint64_t *end)
 
 static int boot_load_firmware(struct vm *vm, uint64_t *end)
 {
-	const char *path = vm->cfg->firmware;
-	uint64_t at = vm->cfg->arch->firmware_address, size;
-	int fd, ret;
+	const struct boot_file *file = &vm->firmware;
+	uint64_t at = vm->cfg->arch->firmware_address, size = file->size;
 	void *to;
+	int ret;
 
 	at = at ? at : vm->arch->ram;
-	fd = boot_open("firmware", path, &size);
-	if (fd < 0)
-		return fd;
 	to = guest_ptr(&vm->mem, at, size);
 	if (!to) {
 		ret = -EINVAL;
-		log_error("firmware %s: %" PRIu64 " KiB at 0x%" PRIx64 " are not within RAM", path,
-			  size / KIB, at);
+		log_error("firmware %s: %" PRIu64 " KiB at 0x%" PRIx64 " are not within RAM",
+			  file->path, size / KIB, at);
 	} else {
-		ret = pread_full(fd, to, size, 0);
+		ret = pread_full(file->fd, to, size, 0);
 		if (ret < 0)
-			log_error("firmware %s: %s", path, strerror(-ret));
+			log_error("firmware %s: %s", file->path, strerror(-ret));
 	}
-	close(fd);
 	vm->arch->boot.entry = at;
 	*end = at + size;
 	return ret;
@@ -214,6 +180,6 @@ int boot_load(struct vm *vm)
 	if (ret == 0)
 		ret = boot_place_dtb(&vm->arch->boot, end, boot_limit(vm));
 	if (ret == 0 && cfg->initrd)
-		ret = boot_load_initrd(vm, cfg->initrd, end);
+		ret = boot_load_initrd(vm, end);
 	return ret;
 }

@@ -61,7 +61,6 @@ struct cfi_flash {
 	struct io_region *region;
 	struct memory *mem;
 	uint64_t base, size;
-	int fd;
 	bool readonly;
 
 	pthread_mutex_t lock; /* protects all below */
@@ -369,37 +368,49 @@ static const struct io_ops cfi_ops = {.read = cfi_read, .write = cfi_write};
 
 /* --- birth and death --- */
 
-static int cfi_open(struct cfi_flash *flash, uint64_t max_size)
+static int cfi_file_check(struct cfi_file *file, uint64_t max_size)
 {
 	struct stat st;
 
-	flash->fd = open(flash->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (flash->fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
-		flash->fd = open(flash->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		flash->readonly = true;
-	}
-	if (flash->fd < 0 || fstat(flash->fd, &st) < 0) {
-		log_error("flash %s: %m", flash->path);
+	if (file->fd < 0 || fstat(file->fd, &st) < 0) {
+		log_error("flash %s: %m", file->path);
 		return -errno;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		log_error("flash %s: not a regular file", flash->path);
+		log_error("flash %s: not a regular file", file->path);
 		return -EINVAL;
 	}
-	flash->size = st.st_size;
-	if (is_power_of_two(flash->size) && flash->size >= CFI_FLASH_BLOCK &&
-	    flash->size <= max_size)
+	file->size = st.st_size;
+	if (is_power_of_two(file->size) && file->size >= CFI_FLASH_BLOCK && file->size <= max_size)
 		return 0;
 	log_error("flash %s: %" PRIu64 " bytes; must be a power of two from %u KiB to %" PRIu64
 		  " MiB (truncate -s)",
-		  flash->path, flash->size, CFI_FLASH_BLOCK / 1024, (uint64_t)(max_size / MIB));
+		  file->path, file->size, CFI_FLASH_BLOCK / 1024, (uint64_t)(max_size / MIB));
 	return -EINVAL;
 }
 
-static int cfi_map(struct cfi_flash *flash)
+int cfi_file_open(struct cfi_file *file, const char *path, uint64_t max_size)
+{
+	*file = (struct cfi_file){.path = path};
+	file->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (file->fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
+		file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		file->readonly = true;
+	}
+	return cfi_file_check(file, max_size);
+}
+
+void cfi_file_close(struct cfi_file *file)
+{
+	if (file->path && file->fd >= 0)
+		close(file->fd);
+	file->path = NULL;
+}
+
+static int cfi_map(struct cfi_flash *flash, int fd)
 {
 	flash->bytes = mmap(NULL, flash->size, PROT_READ | PROT_WRITE,
-			    flash->readonly ? MAP_PRIVATE : MAP_SHARED, flash->fd, 0);
+			    flash->readonly ? MAP_PRIVATE : MAP_SHARED, fd, 0);
 	if (flash->bytes == MAP_FAILED) {
 		flash->bytes = NULL;
 		log_error("flash %s: %m", flash->path);
@@ -413,25 +424,26 @@ static int cfi_map(struct cfi_flash *flash)
 }
 
 struct cfi_flash *cfi_flash_create(struct bus *bus, struct memory *mem, uint64_t base,
-				   uint64_t max_size, const char *path)
+				   const struct cfi_file *file)
 {
 	struct cfi_flash *flash = calloc(1, sizeof(*flash));
 
 	if (!flash)
 		return NULL;
-	*flash = (struct cfi_flash){.path = path,
+	*flash = (struct cfi_flash){.path = file->path,
 				    .bus = bus,
 				    .mem = mem,
 				    .base = base,
-				    .fd = -1,
+				    .size = file->size,
+				    .readonly = file->readonly,
 				    .slot = -1,
 				    .status = CFI_STATUS_READY};
 	pthread_mutex_init(&flash->lock, NULL);
-	if (cfi_open(flash, max_size) < 0 || cfi_map(flash) < 0)
+	if (cfi_map(flash, file->fd) < 0)
 		goto err;
 	flash->region = bus_insert(bus, "flash", base, flash->size, &cfi_ops, flash);
 	if (!flash->region) {
-		log_error("flash %s: at 0x%" PRIx64 ": %m", path, base);
+		log_error("flash %s: at 0x%" PRIx64 ": %m", file->path, base);
 		goto err;
 	}
 	cfi_show_array(flash);
@@ -451,8 +463,6 @@ void cfi_flash_destroy(struct cfi_flash *flash)
 			log_error("flash %s: %m", flash->path);
 		munmap(flash->bytes, flash->size);
 	}
-	if (flash->fd >= 0)
-		close(flash->fd);
 	pthread_mutex_destroy(&flash->lock);
 	free(flash->locked);
 	free(flash);

@@ -74,6 +74,18 @@ int arch_check_config(const struct vm_config *cfg)
 	return 0;
 }
 
+/* Nothing: all files here are those that every machine has. */
+int arch_open(struct vm *vm)
+{
+	(void)vm;
+	return 0;
+}
+
+void arch_close(struct vm *vm)
+{
+	(void)vm;
+}
+
 /* --- memory and interrupts --- */
 
 /* How the address space is divided up depends on how far the guest's CPUs can reach. */
@@ -448,7 +460,7 @@ static int arch_load_kernel(struct vm *vm)
 	if (!arch->cmdline)
 		return -ENOMEM;
 	log_debug("kernel command line: %s", arch->cmdline);
-	ret = boot_load(&arch->boot, vm->cfg, arch->cmdline, &vm->mem);
+	ret = boot_load(&arch->boot, vm->cfg, &vm->kernel, &vm->initrd, arch->cmdline, &vm->mem);
 	if (ret == 0)
 		ret = vm->cfg->no_acpi ? arch_write_mptable(vm) : arch_write_acpi(vm, &rsdp);
 	if (ret < 0)
@@ -467,7 +479,7 @@ int arch_load(struct vm *vm)
 
 	if (vm->cfg->firmware) {
 		vm->arch->boot.kernel.entry.mode = ENTRY_RESET;
-		ret = firmware_load(&vm->arch->firmware, vm->cfg->firmware, &vm->mem);
+		ret = firmware_load(&vm->arch->firmware, &vm->firmware, &vm->mem);
 	} else {
 		ret = arch_load_kernel(vm);
 	}

@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 
+struct boot_file;
 struct memory;
 struct vesa_mode;
 struct virtio_mmio_place;
@@ -17,11 +18,11 @@ struct boot {
 };
 
 /*
- * Puts the configuration's kernel and its initrd into guest memory, and the command line, which
+ * Puts the kernel and the initrd, if there is one, into guest memory, and the command line, which
  * must outlive `boot`. 0 or a negative errno after one error line.
  */
-int boot_load(struct boot *boot, const struct vm_config *cfg, const char *cmdline,
-	      const struct memory *mem);
+int boot_load(struct boot *boot, const struct vm_config *cfg, const struct boot_file *image,
+	      const struct boot_file *initrd, const char *cmdline, const struct memory *mem);
 
 /*
  * The initrd's place: as high as the kernel allows, above all that the kernel needs, and page

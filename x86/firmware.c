@@ -2,14 +2,12 @@
 #include "firmware.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "kvm/boot-file.h"
 #include "kvm/log.h"
 #include "kvm/memory.h"
 #include "kvm/util.h"
@@ -50,39 +48,24 @@ static int firmware_show(struct firmware *fw, struct memory *mem)
 	return 0;
 }
 
-int firmware_load(struct firmware *fw, const char *path, struct memory *mem)
+int firmware_load(struct firmware *fw, const struct boot_file *file, struct memory *mem)
 {
-	struct stat st;
-	int fd, ret;
+	int ret;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		ret = -errno;
-		log_fatal("Unable to open firmware %s: %m", path);
-		goto out;
-	}
-	ret = -EINVAL;
-	if (!S_ISREG(st.st_mode)) {
-		log_error("firmware %s: not a regular file", path);
-		goto out;
-	}
-	if (st.st_size < FIRMWARE_MIN_SIZE || (uint64_t)st.st_size > LAYOUT_FIRMWARE_MAX_SIZE) {
+	if (file->size < FIRMWARE_MIN_SIZE || file->size > LAYOUT_FIRMWARE_MAX_SIZE) {
 		log_error("firmware %s: %" PRIu64 " bytes, can be %u bytes to %" PRIu64 " MiB",
-			  path, (uint64_t)st.st_size, FIRMWARE_MIN_SIZE,
+			  file->path, file->size, FIRMWARE_MIN_SIZE,
 			  (uint64_t)(LAYOUT_FIRMWARE_MAX_SIZE / MIB));
-		goto out;
+		return -EINVAL;
 	}
-	ret = firmware_map(fw, fd, st.st_size);
+	ret = firmware_map(fw, file->fd, file->size);
 	if (ret == 0) {
 		ret = firmware_show(fw, mem);
 		if (ret < 0)
 			firmware_unload(fw, mem);
 	}
 	if (ret < 0)
-		log_error("firmware %s: %s", path, strerror(-ret));
-out:
-	if (fd >= 0)
-		close(fd);
+		log_error("firmware %s: %s", file->path, strerror(-ret));
 	return ret;
 }
 

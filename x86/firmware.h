@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+struct boot_file;
 struct memory;
 
 /* A firmware image (-f) in the guest's address space: read-only, ending at 4 GiB. */
@@ -14,7 +15,7 @@ struct firmware {
 };
 
 /* Also copies its last 128 KiB to where real mode sees them. 0, or an error line and an errno. */
-int firmware_load(struct firmware *fw, const char *path, struct memory *mem);
+int firmware_load(struct firmware *fw, const struct boot_file *file, struct memory *mem);
 void firmware_unload(struct firmware *fw, struct memory *mem);
 
 #endif

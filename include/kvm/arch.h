@@ -28,6 +28,13 @@ extern const char arch_kernel_image[];
 /* Judges the configuration before anything is opened: limits of RAM and vCPUs, options. */
 int arch_check_config(const struct vm_config *cfg);
 
+/*
+ * Opens what the architecture's options name, once: it stays open in vm->arch_files, which may be
+ * NULL, while the guest starts again and again. arch_close() undoes what there is of it.
+ */
+int arch_open(struct vm *vm);
+void arch_close(struct vm *vm);
+
 /* What KVM_CREATE_VM is to make for this configuration. */
 int arch_vm_type(int kvm_fd, const struct vm_config *cfg, unsigned long *type);
 

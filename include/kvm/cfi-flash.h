@@ -2,6 +2,7 @@
 #ifndef LKVM_CFI_FLASH_H
 #define LKVM_CFI_FLASH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kvm/bus.h"
@@ -21,13 +22,26 @@
 
 struct cfi_flash;
 
+/* The file, which outlives the chips when the guest starts again. */
+struct cfi_file {
+	const char *path; /* as typed; the caller's. NULL: there is none */
+	int fd;
+	uint64_t size; /* bytes */
+	bool readonly;
+};
+
 /*
- * The file's size must be a power of two, at least one block and at most max_size; it is opened
- * read-only, and the guest finds its blocks locked, when it cannot be written. NULL after one
- * error line.
+ * The size must be a power of two, at least one block and at most max_size; the file is opened
+ * read-only, and the guest finds its blocks locked, when it cannot be written. 0, or a negative
+ * errno after one error line.
  */
+int cfi_file_open(struct cfi_file *file, const char *path, uint64_t max_size);
+/* Whatever cfi_file_open() said, or zeroes. */
+void cfi_file_close(struct cfi_file *file);
+
+/* The file stays the caller's. NULL after one error line. */
 struct cfi_flash *cfi_flash_create(struct bus *bus, struct memory *mem, uint64_t base,
-				   uint64_t max_size, const char *path);
+				   const struct cfi_file *file);
 void cfi_flash_destroy(struct cfi_flash *flash);
 
 uint64_t cfi_flash_size(const struct cfi_flash *flash); /* bytes */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kvm/boot-file.h"
 #include "kvm/bus.h"
 #include "kvm/config.h"
 #include "kvm/exit-code.h"
@@ -18,6 +19,7 @@
 #include "kvm/virtio-mmio.h"
 
 struct agent;
+struct arch_files;
 struct arch_vm;
 struct chardev;
 struct control;
@@ -64,6 +66,8 @@ struct vm {
 
 	/* The host's side, from vm_create() to vm_destroy(); a reboot of the guest keeps it. */
 	int kvm_fd;
+	struct boot_file kernel, initrd, firmware; /* as cfg names them */
+	struct arch_files *arch_files;
 	struct loop *loop; /* the main thread's */
 	struct control *control;
 	struct agent *agent; /* with cfg->rootfs */

@@ -34,5 +34,5 @@ refused "firmware $WORK/short: 15 bytes" "$WORK/short"
 truncate -s 1G "$WORK/long"
 refused "firmware $WORK/long: 1073741824 bytes" "$WORK/long"
 refused 'Unable to open firmware /nowhere: No such file' /nowhere
-refused "firmware $WORK: not a regular file" "$WORK"
+refused "Unable to open firmware $WORK: Is a directory" "$WORK"
 refused '[-]-firmware and --kernel exclude each other' "$GUESTS/firmware.bin" -k "$GUESTS/hello.elf"

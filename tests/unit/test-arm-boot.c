@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: arm/boot.c arm/image.c util/cache.c util/unpack.c memory.c util/util.c util/log.c */
+/* links: util/boot-file.c arm/boot.c arm/image.c util/cache.c util/unpack.c memory.c util/util.c util/log.c */
 /* libs: zlib libzstd liblzma */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +111,16 @@ static int load(struct machine *m)
 	int saved = dup(STDERR_FILENO), ret;
 
 	assert_non_null(freopen("/dev/null", "w", stderr));
-	ret = boot_load(&m->vm);
+	ret = boot_file_open(&m->vm.kernel, "kernel", m->cfg.kernel);
+	if (ret == 0)
+		ret = boot_file_open(&m->vm.initrd, "initrd", m->cfg.initrd);
+	if (ret == 0)
+		ret = boot_file_open(&m->vm.firmware, "firmware", m->cfg.firmware);
+	if (ret == 0)
+		ret = boot_load(&m->vm);
+	boot_file_close(&m->vm.firmware);
+	boot_file_close(&m->vm.initrd);
+	boot_file_close(&m->vm.kernel);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -252,10 +261,10 @@ static void test_bad_files(void **state)
 	assert_int_equal(load(&m), -ENOENT);
 	free(m.arch.cmdline);
 	m.cfg.kernel = dir;
-	assert_int_equal(load(&m), -EINVAL);
+	assert_int_equal(load(&m), -EISDIR);
 	free(m.arch.cmdline);
 	m.cfg.kernel = "/dev/null";
-	assert_int_equal(load(&m), -EINVAL);
+	assert_int_equal(load(&m), -ESPIPE);
 	free(m.arch.cmdline);
 	m.cfg.kernel = kernel;
 	m.cfg.initrd = "/nonexistent";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: x86/bzimage.c x86/elf.c x86/flat.c x86/boot.c x86/params.c x86/cmdline.c x86/layout.c memory.c util/cache.c util/unpack.c util/util.c util/log.c */
+/* links: util/boot-file.c x86/bzimage.c x86/elf.c x86/flat.c x86/boot.c x86/params.c x86/cmdline.c x86/layout.c memory.c util/cache.c util/unpack.c util/util.c util/log.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 #endif
 
 #include "../../x86/boot.h"
+#include "kvm/boot-file.h"
 #include "kvm/config.h"
 #include "x86-mem.h"
 
@@ -290,6 +291,21 @@ static const char *write_file(const char *path, const void *data, size_t len)
 	return path;
 }
 
+static int open_and_load(struct boot *boot, const struct vm_config *cfg, const char *cmdline,
+			 const struct memory *mem)
+{
+	struct boot_file image, initrd = {0};
+	int ret = boot_file_open(&image, "kernel", cfg->kernel);
+
+	if (ret == 0)
+		ret = boot_file_open(&initrd, "initrd", cfg->initrd);
+	if (ret == 0)
+		ret = boot_load(boot, cfg, &image, &initrd, cmdline, mem);
+	boot_file_close(&initrd);
+	boot_file_close(&image);
+	return ret;
+}
+
 static void test_boot(void **state)
 {
 	char dir[] = "/tmp/lkvm-test-XXXXXX", kernel[64], initrd[64], cmdline[3000];
@@ -310,7 +326,7 @@ static void test_boot(void **state)
 	write_file(initrd, "an initrd", 9);
 	mem_init(&mem, 64 * MIB);
 
-	assert_int_equal(boot_load(&boot, &cfg, "console=ttyS0 x=y", &mem), 0);
+	assert_int_equal(open_and_load(&boot, &cfg, "console=ttyS0 x=y", &mem), 0);
 	params_write(&boot, &mem, 0xe0000);
 	bp = guest_ptr(&mem, LAYOUT_BOOT_PARAMS, sizeof(*bp));
 	assert_int_equal(bp->hdr.type_of_loader, 0xff);
@@ -326,29 +342,36 @@ static void test_boot(void **state)
 	memset(cmdline, 'a', sizeof(cmdline));
 	cmdline[2048] = '\0';
 	capture_begin(&c);
-	ret = boot_load(&boot, &cfg, cmdline, &mem);
+	ret = open_and_load(&boot, &cfg, cmdline, &mem);
 	capture_end(&c);
 	assert_int_equal(ret, -E2BIG);
 	assert_non_null(strstr(c.text, "2048 characters, this kernel takes 2047"));
 	cmdline[2047] = '\0';
-	assert_int_equal(boot_load(&boot, &cfg, cmdline, &mem), 0);
+	assert_int_equal(open_and_load(&boot, &cfg, cmdline, &mem), 0);
 
 	assert_int_equal(truncate(initrd, 64 * MIB), 0);
 	capture_begin(&c);
-	ret = boot_load(&boot, &cfg, "", &mem);
+	ret = open_and_load(&boot, &cfg, "", &mem);
 	capture_end(&c);
 	assert_int_equal(ret, -ENOMEM);
 	assert_non_null(strstr(c.text, initrd));
 
+	assert_int_equal(truncate(initrd, 0), 0);
+	capture_begin(&c);
+	ret = open_and_load(&boot, &cfg, "", &mem);
+	capture_end(&c);
+	assert_int_equal(ret, -ENODATA);
+	assert_non_null(strstr(c.text, "File is empty"));
+
 	cfg.kernel = dir;
 	capture_begin(&c);
-	ret = boot_load(&boot, &cfg, "", &mem);
+	ret = open_and_load(&boot, &cfg, "", &mem);
 	capture_end(&c);
 	assert_int_equal(ret, -EISDIR);
 	assert_non_null(strstr(c.text, "Fatal: Unable to open kernel /tmp/lkvm-test-"));
 	cfg.kernel = "/nonexistent";
 	capture_begin(&c);
-	ret = boot_load(&boot, &cfg, "", &mem);
+	ret = open_and_load(&boot, &cfg, "", &mem);
 	capture_end(&c);
 	assert_int_equal(ret, -ENOENT);
 	assert_non_null(strstr(c.text, "Fatal: Unable to open kernel /nonexistent: No such"));

@@ -26,6 +26,7 @@ static char path[] = "/tmp/test-cfi-flash.XXXXXX";
 static struct bus bus;
 static struct memory mem;
 static struct cfi_flash *flash;
+static struct cfi_file file;
 static bool shown; /* the guest sees the array without exits */
 
 int memory_map_slot(struct memory *m, uint64_t gpa, uint64_t size, void *hva, uint32_t flags)
@@ -46,13 +47,28 @@ void memory_unmap_slot(struct memory *m, int slot)
 	shown = false;
 }
 
+static struct cfi_flash *create(void)
+{
+	if (cfi_file_open(&file, path, 16 * MIB) < 0)
+		return NULL;
+	return cfi_flash_create(&bus, &mem, BASE, &file);
+}
+
+static void destroy(struct cfi_flash *f)
+{
+	cfi_flash_destroy(f);
+	cfi_file_close(&file);
+}
+
 static struct cfi_flash *quietly_create(void)
 {
 	int saved = dup(STDERR_FILENO);
 	struct cfi_flash *f;
 
 	assert_non_null(freopen("/dev/null", "w", stderr));
-	f = cfi_flash_create(&bus, &mem, BASE, 16 * MIB, path);
+	f = create();
+	if (!f)
+		cfi_file_close(&file);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -74,7 +90,7 @@ static int setup(void **state)
 	free(bytes);
 	close(fd);
 	bus_init(&bus, "mmio");
-	flash = cfi_flash_create(&bus, &mem, BASE, 16 * MIB, path);
+	flash = create();
 	assert_non_null(flash);
 	return 0;
 }
@@ -83,7 +99,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	if (flash)
-		cfi_flash_destroy(flash);
+		destroy(flash);
 	flash = NULL;
 	assert_false(shown);
 	bus_fini(&bus);
@@ -291,7 +307,7 @@ static void test_saved_at_the_end(void **state)
 	(void)state;
 	cmd(0x30, 0x40);
 	wr32(0x30, 0x11223344);
-	cfi_flash_destroy(flash);
+	destroy(flash);
 	flash = NULL;
 	check_file(0x30, "\x44\x33\x22\x11", 4);
 }
@@ -302,7 +318,7 @@ static void test_sizes(void **state)
 		0, 1, CFI_FLASH_BLOCK / 2, SIZE - 1, SIZE + CFI_FLASH_BLOCK, 32 * MIB};
 
 	(void)state;
-	cfi_flash_destroy(flash);
+	destroy(flash);
 	flash = NULL;
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		assert_int_equal(truncate(path, bad[i]), 0);

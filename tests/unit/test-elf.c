@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: x86/elf.c x86/bzimage.c x86/flat.c x86/boot.c x86/params.c x86/layout.c memory.c util/cache.c util/unpack.c util/util.c util/log.c */
+/* links: util/boot-file.c x86/elf.c x86/bzimage.c x86/flat.c x86/boot.c x86/params.c x86/layout.c memory.c util/cache.c util/unpack.c util/util.c util/log.c */
 #include <elf.h>
 #include <errno.h>
 #include <setjmp.h>
