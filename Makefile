@@ -75,6 +75,8 @@ $(eval $(call linked,URING,liburing,liburing,disks are served by threads))
 $(eval $(call linked,ZLIB,zlib,zlib,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,ZSTD,libzstd,libzstd,no qcow2 clusters and modules compressed by it))
 $(eval $(call linked,LZMA,liblzma,liblzma,no modules compressed by it))
+$(eval $(call linked,SECCOMP,libseccomp,libseccomp,system calls stay as they are))
+$(eval $(call linked,CAPNG,libcap-ng,libcap-ng,root keeps its capabilities))
 # Headers only.
 $(eval $(call optional,XXHASH,libxxhash,libxxhash,what was unpacked is not kept))
 ifeq ($(HAVE_XXHASH),yes)
@@ -119,7 +121,7 @@ OBJS += fs/params.o fs/virtiofsd.o fs/child.o
 OBJS += net/params.o net/tap.o net/stream.o net/passt.o net/vsock.o
 OBJS += ui/chardev.o ui/term.o ui/pty.o ui/port.o
 OBJS += ui/display.o ui/display-params.o ui/seat.o ui/keys.o
-OBJS += util/boot-file.o util/log.o util/util.o util/options.o util/loop.o util/worker.o util/stream.o util/unix.o
+OBJS += util/boot-file.o util/confine.o util/log.o util/util.o util/options.o util/loop.o util/worker.o util/stream.o util/unix.o
 OBJS += util/base64.o util/device.o util/transport.o util/unpack.o util/cache.o util/plugin.o
 OBJS_x86_64 := x86/arch.o x86/layout.o x86/ports.o x86/clock.o x86/cpuid.o x86/regs.o x86/dump.o
 OBJS_x86_64 += x86/boot.o x86/bzimage.o x86/elf.o x86/flat.o x86/firmware.o

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kvm/arch.h"
+#include "kvm/confine.h"
 #include "kvm/ioport.h"
 #include "kvm/log.h"
 #include "kvm/mmio.h"
@@ -88,9 +89,8 @@ static void vcpu_print_failed_insn(FILE *out, const struct kvm_run *run)
 	    !(r->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
 		return;
 	fputs("  instruction:", out);
-	for (unsigned int i = 0; i < MIN(r->emulation_failure.insn_size,
-					 sizeof(r->emulation_failure.insn_bytes));
-	     i++)
+	for (unsigned int i = 0;
+	     i < MIN(r->emulation_failure.insn_size, sizeof(r->emulation_failure.insn_bytes)); i++)
 		fprintf(out, " %02x", r->emulation_failure.insn_bytes[i]);
 	fputc('\n', out);
 #endif
@@ -115,9 +115,10 @@ static void vcpu_report_fatal(struct vcpu *vcpu)
 	}
 	arch_vcpu_dump(vcpu, stderr);
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-		fprintf(stderr, "  Where /dev/kvm has no hardware behind it, KVM emulates guest code and "
-				"knows only part of it;\n  a stock kernel needs hardware, or the nested "
-				"rig (tests/rig, docs/testing.md).\n");
+		fprintf(stderr,
+			"  Where /dev/kvm has no hardware behind it, KVM emulates guest code and "
+			"knows only part of it;\n  a stock kernel needs hardware, or the nested "
+			"rig (tests/rig, docs/testing.md).\n");
 }
 
 static void vcpu_system_event(struct vcpu *vcpu)
@@ -185,6 +186,8 @@ static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
+	if (confine_enter(vcpu->vm->vcpu_confinement) < 0)
+		vm_end(vcpu->vm, VM_OUTCOME_HOST_ERROR);
 	while (vcpu_may_run(vcpu)) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			vcpu_handle_exit(vcpu);

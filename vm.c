@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "kvm/arch.h"
 #include "kvm/backends.h"
 #include "kvm/chardev.h"
+#include "kvm/confine.h"
 #include "kvm/control.h"
 #include "kvm/devices.h"
 #include "kvm/display.h"
@@ -31,6 +33,8 @@
 #include "kvm/util.h"
 #include "kvm/vcpu.h"
 
+/* For more, malloc() would look into /sys for processors, on whatever thread. */
+#define VM_MALLOC_ARENAS	 8
 #define VM_POWER_BUTTON_RETRY_NS UINT64_C(1000000000)
 #define VM_SIGNAL_TIMEOUT_NS	 UINT64_C(30000000000)
 
@@ -500,6 +504,39 @@ static int vm_open_display(struct vm *vm)
 	return vm->display ? 0 : -EIO;
 }
 
+/* Who is started with rights of ours, while the guest runs or after it, keeps us from giving them up. */
+static bool vm_starts_programs(const struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->cfg->nr_fs; i++)
+		if (vm->virtiofsd[i])
+			return true;
+	for (unsigned int i = 0; i < vm->cfg->nr_nics; i++)
+		if (vm->cfg->nic[i].downscript)
+			return true;
+	return false;
+}
+
+/* All is open. From here on, this thread and those of the machine have what running it takes. */
+static int vm_confine(struct vm *vm)
+{
+	unsigned int needs = CONFINE_THREADS | CONFINE_FILES | CONFINE_SOCKETS;
+
+	mallopt(M_ARENA_MAX, VM_MALLOC_ARENAS);
+	vm->vcpu_confinement = confine_prepare(0);
+	if (!vm->vcpu_confinement)
+		return -EIO;
+	if (vm_starts_programs(vm)) {
+		log_debug("lkvm keeps its rights, for the programs that it starts");
+		return 0;
+	}
+	if (vm->cfg->nr_shares)
+		needs |= CONFINE_SHARES;
+	for (unsigned int i = 0; i < vm->cfg->nr_nics; i++)
+		if (vm->cfg->nic[i].mode == NIC_PASST)
+			needs |= CONFINE_CHILDREN;
+	return confine(needs);
+}
+
 struct vm *vm_create(const struct vm_config *cfg)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -522,7 +559,8 @@ struct vm *vm_create(const struct vm_config *cfg)
 	/* The name comes first: a second VM of the same name must not touch a disk or a tap. */
 	vm->control = control_create(vm, vm->loop, cfg->name);
 	if (!vm->control || vm_open_files(vm) < 0 || backends_open(vm) < 0 ||
-	    vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_power_on(vm) < 0)
+	    vm_open_agent(vm) < 0 || vm_open_display(vm) < 0 || vm_confine(vm) < 0 ||
+	    vm_power_on(vm) < 0)
 		goto err;
 	return vm;
 err:
@@ -537,6 +575,7 @@ void vm_destroy(struct vm *vm)
 	display_destroy(vm->display);
 	agent_destroy(vm->agent);
 	backends_close(vm);
+	confine_discard(vm->vcpu_confinement);
 	arch_close(vm);
 	boot_file_close(&vm->firmware);
 	boot_file_close(&vm->initrd);

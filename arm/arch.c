@@ -222,8 +222,8 @@ static int arch_create_gpio(struct vm *vm)
 
 static int arch_create_flash(struct vm *vm)
 {
-	struct cfi_flash *flash = cfi_flash_create(&vm->mmio, &vm->mem, LAYOUT_FLASH,
-						   &vm->arch_files->flash);
+	struct cfi_flash *flash =
+		cfi_flash_create(&vm->mmio, &vm->mem, LAYOUT_FLASH, &vm->arch_files->flash);
 
 	if (flash)
 		vm->arch->fdt.flash =

@@ -391,6 +391,7 @@ struct rtc *rtc_create(struct loop *loop, struct bus *bus, uint64_t base, unsign
 	rtc->cmos[RTC_B] = RTC_B_24H;
 	rtc->cmos[RTC_D] = RTC_D_VALID;
 	rtc->seen = rtc_now(rtc);
+	tzset(); /* gmtime_r() looks for a file the first time, which a vCPU's thread cannot open */
 	pthread_mutex_init(&rtc->lock, NULL);
 	irq_line_init(&rtc->line, irq, gsi);
 	rtc->timer = loop_add_timer(loop, rtc_timer, rtc);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/confine.h"
 #include "kvm/log.h"
 #include "kvm/loop.h"
 #include "kvm/net.h"
@@ -165,7 +166,8 @@ static void stream_do_start(void *arg)
 	stream->fd_source = loop_add(loop, stream->fd, EPOLLIN, stream_event, stream);
 	if (stream->fd_source)
 		stream->peer_source = loop_add(loop, stream->peer, EPOLLIN, stream_event, stream);
-	stream->started = stream->peer_source;
+	/* What comes next is what the guest sent. */
+	stream->started = stream->peer_source && confine(0) == 0;
 }
 
 static void stream_do_stop(void *arg)

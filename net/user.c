@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/confine.h"
 #include "kvm/log.h"
 #include "kvm/net.h"
 #include "kvm/util.h"
@@ -379,7 +380,9 @@ static void *user_main(void *arg)
 {
 	struct net_user *user = arg;
 
-	user->ok = !user_isolate(user) && !user_start_slirp(user);
+	/* libslirp looks into /etc/resolv.conf now and then. */
+	user->ok = !user_isolate(user) && !user_start_slirp(user) &&
+		   !confine(CONFINE_SOCKETS | CONFINE_FILES);
 	if (user->ok) {
 		sem_post(&user->ready);
 		user_loop(user);

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/confine.h"
 #include "kvm/display.h"
 #include "kvm/keys.h"
 #include "kvm/log.h"
@@ -746,6 +747,9 @@ static void *vnc_open(struct display *display, const struct display_params *para
 		ret = vnc_create_screens(vnc, params);
 	if (ret == 0)
 		ret = vnc_listen(&vnc->listener, params, *vnc->password);
+	/* This is the display's thread, which starts those of the viewers; ciphers want files. */
+	if (ret == 0)
+		ret = confine(CONFINE_THREADS | CONFINE_SOCKETS | CONFINE_FILES);
 	if (ret == 0)
 		return vnc;
 	vnc_close(vnc);

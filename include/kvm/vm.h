@@ -22,6 +22,7 @@ struct agent;
 struct arch_files;
 struct arch_vm;
 struct chardev;
+struct confinement;
 struct control;
 struct display;
 struct loop;
@@ -68,6 +69,7 @@ struct vm {
 	int kvm_fd;
 	struct boot_file kernel, initrd, firmware; /* as cfg names them */
 	struct arch_files *arch_files;
+	struct confinement *vcpu_confinement; /* what is left to vCPU threads */
 	struct loop *loop; /* the main thread's */
 	struct control *control;
 	struct agent *agent; /* with cfg->rootfs */

@@ -17,7 +17,7 @@ if [ -n "${LKVM_ASAN:-}" ]; then
 	! grep -Eq 'ERROR: |runtime error' "$err" || fail "a sanitizer complains"
 elif command -v valgrind >/dev/null; then
 	status=0
-	valgrind -q --error-exitcode=99 --fair-sched=yes --log-file="$WORK/valgrind" \
+	LKVM_CONFINE=off valgrind -q --error-exitcode=99 --fair-sched=yes --log-file="$WORK/valgrind" \
 		"$LKVM" run --nodefaults --network none --mem 32 --cpus 8 --rng \
 		--kernel "$GUESTS/bar-smp.elf" -p "cpus=8 seconds=$((seconds / 2))" \
 		</dev/null >"$out" 2>"$err" || status=$?

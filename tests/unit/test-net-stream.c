@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: net/stream.c net/passt.c util/unix.c util/worker.c util/loop.c util/util.c util/log.c */
+/* links: net/stream.c net/passt.c util/unix.c util/worker.c util/loop.c util/util.c util/confine.c util/log.c */
+/* libs: libseccomp libcap-ng */
 /* Frames over a stream: a peer that is ours takes them apart, sends them in pieces, and misbehaves. */
 #include <endian.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* links: net/user.c util/util.c util/log.c */
-/* libs: slirp */
+/* links: net/user.c util/util.c util/confine.c util/log.c */
+/* libs: libseccomp libcap-ng slirp */
 /*
  * User networking seen from a guest: frames into the back end's descriptor and out of it. Nothing
  * here leaves the machine.
