@@ -364,7 +364,7 @@ static enum vm_outcome vm_run_machine(struct vm *vm)
 			break;
 		}
 	}
-	while (atomic_load(&vm->outcome) == VM_OUTCOME_NONE) {
+	while (atomic_load(&vm->outcome) == VM_OUTCOME_NONE && !atomic_load(&vm->stop_requested)) {
 		if (loop_run(vm->loop) < 0)
 			vm_end(vm, VM_OUTCOME_HOST_ERROR);
 	}
@@ -399,7 +399,8 @@ enum exit_code vm_run(struct vm *vm)
 		enum vm_outcome outcome = vm_run_machine(vm);
 
 		/* A guest that was asked to stop and reboots instead has done what it could. */
-		if (outcome != VM_OUTCOME_RESET || vm->cfg->no_reboot || vm->stop_deadline)
+		if (outcome != VM_OUTCOME_RESET || vm->cfg->no_reboot || vm->stop_deadline ||
+		    atomic_load(&vm->stop_requested))
 			return vm_exit_code(outcome);
 		log_debug("the guest reboots");
 		vm_power_off(vm);

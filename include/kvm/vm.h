@@ -120,6 +120,7 @@ struct vm {
 	atomic_int state; /* enum vm_state; vCPUs look at it without the lock */
 	unsigned int nr_parked; /* vCPUs that stand still */
 	atomic_int outcome;	/* enum vm_outcome */
+	atomic_bool stop_requested; /* for good: a reset is none any more */
 	uint64_t stop_deadline; /* now_ns() at which a graceful stop gives up; 0: none asked */
 };
 
@@ -138,6 +139,8 @@ void vm_destroy(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_outcome why);
 static inline void vm_request_stop(struct vm *vm)
 {
+	/* If the guest resets at this very moment, vm_end() is its. */
+	atomic_store(&vm->stop_requested, true);
 	vm_end(vm, VM_OUTCOME_STOPPED);
 }
 

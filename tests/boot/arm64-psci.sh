@@ -12,15 +12,15 @@ psci() {
 		${more[@]+"${more[@]}"} </dev/null >"$WORK/$1.out" 2>&1 &
 	VM_PID[$1]=$!
 }
-for end in off reset reset2; do psci $end --no-reboot -p $end; done
-psci again -p reset
 for end in off reset reset2; do
+	psci $end --no-reboot -p $end
 	wait_exit $end 0
 	expect_line $end '^ROUNDS 50$'
 	expect_line $end '^PSCI ok$'
 	refuse_line $end '^FAIL'
 done
 # In place, over and over.
+psci again -p reset
 until [ "$(console again | grep -c '^PSCI ok$')" -ge 3 ]; do
 	vm_alive again || fail "it ended"
 	[ $SECONDS -lt $LIMIT ] || fail "it does not reboot"

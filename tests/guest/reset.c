@@ -43,6 +43,8 @@ void test(void)
 	static struct virtio disk;
 	uint64_t home;
 
+	if (option("forever", 0))
+		start_again(option("how", 1));
 	ok(count_marks() == 0, "RAM is zero");
 	if (!ok(virtio_find(&disk, VIRTIO_BLK, 0), "a disk is there"))
 		return;

@@ -18,3 +18,12 @@ for how in 1 2 3; do
 	[ "$(grep -c '^boot' "$out")" = 1 ] || fail "how=$how: --no-reboot rebooted"
 	expect_err 'ended normally'
 done
+
+# Who wants it stopped at the very moment when it resets is heard: most of its time it does.
+for i in $(seq 60); do
+	start reset.elf --name forever$i -p forever=1
+	wait_for test -S "$LKVM_RUN_DIR/forever$i.sock" || fail "no VM"
+	timeout 20 "$LKVM" stop --force forever$i || fail "stop $i: it goes on resetting"
+	reap
+	expect_status 0
+done
