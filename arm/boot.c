@@ -4,13 +4,10 @@
  * end of RAM downwards, the device tree and the initrd; or firmware, and the device tree after it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "arm.h"
 #include "image.h"

@@ -2,11 +2,8 @@
 #include "boot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "kvm/boot-file.h"
 #include "kvm/config.h"
